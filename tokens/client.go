@@ -1,0 +1,156 @@
+package tokens
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// An AuthMethod says how the client proves its identity to the token endpoint
+// (token_endpoint_auth_method, RFC 7591 §2).
+type AuthMethod string
+
+const (
+	// ClientSecretPost sends client_id and client_secret as parameters.
+	ClientSecretPost AuthMethod = "client_secret_post"
+	// ClientSecretBasic sends both, form-encoded, in the Authorization header
+	// (RFC 6749 §2.3.1).
+	ClientSecretBasic AuthMethod = "client_secret_basic"
+	// ClientSecretBasicRaw is the same without the encoding, for servers that
+	// do not undo it.
+	ClientSecretBasicRaw AuthMethod = "client_secret_basic_raw"
+	// NoAuthentication sends the client_id alone.
+	NoAuthentication AuthMethod = "none"
+)
+
+// An Encoding says how the parameters of a token request are sent.
+type Encoding string
+
+const (
+	EncodingForm  Encoding = "form"
+	EncodingJSON  Encoding = "json"
+	EncodingQuery Encoding = "query"
+	EncodingNone  Encoding = "none"
+)
+
+// Grant types with a meaning of their own.
+const (
+	GrantClientCredentials = "client_credentials"
+	GrantRefreshToken      = "refresh_token"
+	// GrantNone sends no grant_type.
+	GrantNone = "none"
+)
+
+// What holds where the configuration says nothing.
+const (
+	DefaultTimeout = 10 * time.Second
+	DefaultRetries = 3
+	// DefaultTTL is the life of a token of which nothing says how long it lives.
+	DefaultTTL = 5 * time.Minute
+	// MaxTTL is the longest life that is believed.
+	MaxTTL = 24 * time.Hour
+)
+
+// A Parameter is a named value of a token request: a form parameter or a header.
+type Parameter struct {
+	Name  string
+	Value Value
+}
+
+// A Client asks one token endpoint for access tokens (RFC 6749 §4.4 and §6).
+// It makes one attempt per call and does not follow redirects: a redirected
+// token request would hand the secret to whoever is named (case T18).
+type Client struct {
+	// Provider names the provider in errors and logs.
+	Provider string
+	// TokenURL is the token endpoint. Its query is sent and never shown.
+	TokenURL Value
+	// AuthMethod defaults to ClientSecretPost.
+	AuthMethod AuthMethod
+	// GrantType defaults to GrantClientCredentials.
+	GrantType    string
+	ClientID     Value
+	ClientSecret Value
+	// RefreshToken, if set, is used first, with grant_type=refresh_token.
+	RefreshToken Value
+	Scope        Value
+	Parameters   []Parameter
+	Header       []Parameter
+	// Method defaults to POST, Encoding to EncodingForm.
+	Method   string
+	Encoding Encoding
+	// Timeout bounds one attempt from dialling to the last byte of the answer;
+	// DefaultTimeout if 0.
+	Timeout time.Duration
+	// RetryOn names statuses that count as an outage besides 408, 429 and 5xx.
+	RetryOn []int
+	// Transport defaults to one that is shared by all clients of the process.
+	Transport http.RoundTripper
+	// RefreshTokens keeps rotated refresh tokens. It must be the same for all
+	// clients that use the same refresh token; without one the client keeps
+	// its own.
+	RefreshTokens *RefreshTokens
+	// Logger, if set, gets warnings about odd answers, each once.
+	Logger *zap.Logger
+
+	memory              RefreshTokens
+	warnOnce, scopeOnce sync.Once
+}
+
+// Fetch makes one token request, or two where a refresh token is refused and
+// there are client credentials to fall back to. The error is an
+// *AuthenticationError, or that of a Value that could not be read.
+func (c *Client) Fetch(ctx context.Context) (Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, orDefault(c.Timeout, DefaultTimeout))
+	defer cancel()
+	if c.RefreshToken != nil {
+		return c.fetchWithRefreshToken(ctx)
+	}
+	answer, err := c.request(ctx, orDefault(c.GrantType, GrantClientCredentials), Secret{})
+	return answer.token, err
+}
+
+// request sends one token request and reads its answer.
+func (c *Client) request(ctx context.Context, grantType string, refreshToken Secret) (answer, error) {
+	prepared, err := c.prepare(ctx, grantType, refreshToken)
+	if err != nil {
+		return answer{}, err
+	}
+	start := time.Now()
+	response, err := orDefault[http.RoundTripper](c.Transport, sharedTransport).RoundTrip(prepared.request)
+	if err != nil {
+		return answer{}, c.networkError(err, grantType)
+	}
+	defer response.Body.Close()
+	a, err := c.read(response, prepared, start)
+	if failed, ok := err.(*AuthenticationError); ok && grantType == GrantRefreshToken { //nolint:errorlint // read returns it unwrapped
+		// Only a server that says "later" has certainly not used the token up.
+		failed.once = !slices.Contains([]int{http.StatusTooManyRequests, http.StatusServiceUnavailable}, failed.Status)
+	}
+	return a, err
+}
+
+func orDefault[T comparable](value, standard T) T {
+	var zero T
+	if value == zero {
+		return standard
+	}
+	return value
+}
+
+// sharedTransport honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY (case N13).
+// Each step of a connection is bounded, the whole by Client.Timeout.
+var sharedTransport http.RoundTripper = &http.Transport{
+	Proxy:                  http.ProxyFromEnvironment,
+	DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+	TLSHandshakeTimeout:    5 * time.Second,
+	ForceAttemptHTTP2:      true,
+	MaxIdleConnsPerHost:    2,
+	IdleConnTimeout:        30 * time.Second,
+	MaxResponseHeaderBytes: 64 << 10,
+}

@@ -1,0 +1,491 @@
+package tokens
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// An exchange is a RoundTripper that answers by itself and keeps the request.
+type exchange struct {
+	status int
+	header http.Header
+	body   string
+	err    error
+	answer func(r *http.Request, body string) (int, string)
+
+	request *http.Request
+	sent    string
+}
+
+func (e *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
+	e.request = r
+	if r.Body != nil {
+		sent, _ := io.ReadAll(r.Body)
+		e.sent = string(sent)
+	}
+	if e.err != nil {
+		return nil, e.err
+	}
+	status, body := e.status, e.body
+	if e.answer != nil {
+		status, body = e.answer(r, e.sent)
+	}
+	if status == 0 {
+		status = http.StatusOK
+	}
+	header := e.header
+	if header == nil {
+		header = http.Header{"Content-Type": {"application/json"}}
+	}
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+func testClient(e *exchange) *Client {
+	return &Client{
+		Provider:     "corp",
+		TokenURL:     Literal("https://login.example.com/token?tenant=" + url.QueryEscape("query-canary-1")),
+		ClientID:     Literal("id"),
+		ClientSecret: Literal(canary),
+		Scope:        Literal("llm.read llm.write"),
+		Transport:    e,
+	}
+}
+
+const goodAnswer = `{"access_token":"t1","token_type":"Bearer","expires_in":3600}`
+
+func TestTheTokenRequestOfEachAuthMethod(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	for _, test := range []struct {
+		name          string
+		change        func(*Client)
+		body          string
+		query         string
+		authorization string
+		contentType   string
+	}{
+		{
+			name: "client_secret_post is the default", contentType: form,
+			body: "client_id=id&client_secret=" + url.QueryEscape(canary) + "&grant_type=client_credentials&scope=llm.read+llm.write",
+		},
+		{
+			name: "client_secret_basic is form-encoded first, the vector of AppAuth", contentType: form,
+			change: func(c *Client) {
+				c.AuthMethod, c.Scope = ClientSecretBasic, nil
+				c.ClientID, c.ClientSecret = Literal("1PpG/Q 1"), Literal("z/tZ9VwFZqApmIQ+ZH1I5pLk/uB4ud:X2/8bL+wfFTt1rFw=")
+			},
+			body:          "grant_type=client_credentials",
+			authorization: "Basic MVBwRyUyRlErMTp6JTJGdFo5VndGWnFBcG1JUSUyQlpIMUk1cExrJTJGdUI0dWQlM0FYMiUyRjhiTCUyQndmRlR0MXJGdyUzRA==",
+		},
+		{
+			name: "client_secret_basic_raw is not encoded", contentType: form,
+			change: func(c *Client) {
+				c.AuthMethod, c.Scope, c.ClientSecret = ClientSecretBasicRaw, nil, Literal("p%ss w+rd")
+			},
+			body:          "grant_type=client_credentials",
+			authorization: "Basic " + base64.StdEncoding.EncodeToString([]byte("id:p%ss w+rd")),
+		},
+		{
+			name: "none sends the client_id alone", contentType: form,
+			change: func(c *Client) { c.AuthMethod = NoAuthentication },
+			body:   "client_id=id&grant_type=client_credentials&scope=llm.read+llm.write",
+		},
+		{
+			name: "an empty scope is not sent", contentType: form,
+			change: func(c *Client) { c.Scope, c.AuthMethod = Literal(""), NoAuthentication },
+			body:   "client_id=id&grant_type=client_credentials",
+		},
+		{
+			name: "grant_type none is not sent, parameters are", contentType: form,
+			change: func(c *Client) {
+				c.Scope, c.AuthMethod, c.GrantType = nil, NoAuthentication, GrantNone
+				c.Parameters = []Parameter{{"audience", Literal("https://api")}}
+			},
+			body: "audience=https%3A%2F%2Fapi&client_id=id",
+		},
+		{
+			name: "encoding json", contentType: "application/json",
+			change: func(c *Client) { c.Scope, c.AuthMethod, c.Encoding = nil, NoAuthentication, EncodingJSON },
+			body:   `{"client_id":"id","grant_type":"client_credentials"}`,
+		},
+		{
+			name:   "encoding query keeps the query of token_url",
+			change: func(c *Client) { c.Scope, c.AuthMethod, c.Encoding = nil, NoAuthentication, EncodingQuery },
+			query:  "tenant=query-canary-1&client_id=id&grant_type=client_credentials",
+		},
+		{
+			name:   "encoding none sends no parameters",
+			change: func(c *Client) { c.Encoding, c.Method = EncodingNone, http.MethodGet },
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e := &exchange{body: goodAnswer}
+			c := testClient(e)
+			if test.change != nil {
+				test.change(c)
+			}
+			token, err := c.Fetch(t.Context())
+			if err != nil || token.Value.Reveal() != "t1" || token.Lifetime != time.Hour {
+				t.Fatalf("got %v, %v", token, err)
+			}
+			if test.query == "" {
+				test.query = "tenant=query-canary-1"
+			}
+			header := e.request.Header
+			if e.sent != test.body || e.request.URL.RawQuery != test.query ||
+				header.Get("Authorization") != test.authorization || header.Get("Content-Type") != test.contentType {
+				t.Errorf("body %q, query %q, Authorization %q, Content-Type %q", e.sent, e.request.URL.RawQuery, header.Get("Authorization"), header.Get("Content-Type"))
+			}
+			if header.Get("Accept") != "application/json" {
+				t.Errorf("Accept %q", header.Get("Accept"))
+			}
+			if values, replayable := header["Idempotency-Key"]; !replayable || len(values) != 0 {
+				t.Error("N06: net/http may not repeat the request on a stale connection")
+			}
+		})
+	}
+}
+
+func TestHeadersOfTheTokenRequestReplaceTheDefaults(t *testing.T) {
+	e := &exchange{body: goodAnswer}
+	c := testClient(e)
+	c.Header = []Parameter{{"X-Tenant", Literal("t")}, {"Content-Type", Literal("application/x-www-form-urlencoded; charset=utf-8")}}
+	if _, err := c.Fetch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if e.request.Header.Get("X-Tenant") != "t" || len(e.request.Header["Content-Type"]) != 1 {
+		t.Errorf("headers %v", e.request.Header)
+	}
+}
+
+func jwt(claims string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"none"}`)) + "." + encode([]byte(claims)) + ".sig"
+}
+
+func TestLifetimesInEveryForm(t *testing.T) {
+	inAnHour := time.Now().Add(time.Hour).Unix()
+	for _, test := range []struct {
+		name, body string
+		want       time.Duration
+	}{
+		{"T01 expires_in is missing", `{"access_token":"t"}`, DefaultTTL},
+		{"T01 expires_in is null", `{"access_token":"t","expires_in":null}`, DefaultTTL},
+		{"T01 expires_in is an empty string", `{"access_token":"t","expires_in":""}`, DefaultTTL},
+		{"T02 five seconds", `{"access_token":"t","expires_in":5}`, 5 * time.Second},
+		{"T06 a string", `{"access_token":"t","expires_in":"3600"}`, time.Hour},
+		{"T07 a float", `{"access_token":"t","expires_in":3600.0}`, time.Hour},
+		{"T07 an exponent", `{"access_token":"t","expires_in":3.6e3}`, time.Hour},
+		{"T07 part of a second", `{"access_token":"t","expires_in":1.5}`, 1500 * time.Millisecond},
+		{"T09 out of the range of floats", `{"access_token":"t","expires_in":1e400}`, MaxTTL},
+		{"T09 out of the range of integers", `{"access_token":"t","expires_in":9223372036854775808}`, MaxTTL},
+		{"T09 three thousand years", `{"access_token":"t","expires_in":99999999999}`, MaxTTL},
+		{"the token's own exp where expires_in is missing", fmt.Sprintf(`{"access_token":%q}`, jwt(fmt.Sprintf(`{"exp":%d}`, inAnHour))), time.Hour},
+		{"a JWT without exp", fmt.Sprintf(`{"access_token":%q}`, jwt(`{}`)), DefaultTTL},
+		{"an opaque token with two dots", `{"access_token":"a.b.c"}`, DefaultTTL},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			token, err := testClient(&exchange{body: test.body}).Fetch(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := token.Lifetime.Round(2 * time.Second); test.want > 10*time.Second && got != test.want || test.want <= 10*time.Second && token.Lifetime != test.want {
+				t.Errorf("lifetime %v, want %v", token.Lifetime, test.want)
+			}
+		})
+	}
+}
+
+func TestT35RefreshInAndRefreshOnAreRead(t *testing.T) {
+	for _, member := range []string{`"refresh_in":1800`, `"refresh_in":"1800"`, fmt.Sprintf(`"refresh_on":%d`, time.Now().Add(30*time.Minute).Unix())} {
+		token, err := testClient(&exchange{body: `{"access_token":"t","expires_in":3600,` + member + `}`}).Fetch(t.Context())
+		if err != nil || token.RefreshIn.Round(2*time.Second) != 30*time.Minute {
+			t.Errorf("%s: refresh in %v, %v", member, token.RefreshIn, err)
+		}
+	}
+}
+
+func TestGoodAnswersInOddForms(t *testing.T) {
+	for _, test := range []struct{ name, contentType, body string }{
+		{"T14 JSON labelled text/plain", "text/plain", goodAnswer},
+		{"JSON without a media type", "", goodAnswer},
+		{"JSON with a charset", "application/json;charset=UTF-8", goodAnswer},
+		{"T15 a form", "application/x-www-form-urlencoded", "access_token=t1&expires_in=3600&token_type=bearer"},
+		{"T15 a form labelled text/plain", "text/plain; charset=utf-8", "access_token=t1&expires_in=3600"},
+		{"T22 bearer in small letters", "application/json", `{"access_token":"t1","token_type":"bearer","expires_in":3600}`},
+		{"T22 BEARER in capitals", "application/json", `{"access_token":"t1","token_type":"BEARER","expires_in":3600}`},
+		{"T22 no token_type", "application/json", `{"access_token":"t1","expires_in":3600}`},
+		{"an error member that is null", "application/json", `{"access_token":"t1","expires_in":3600,"error":null}`},
+		{"members that nobody knows", "application/json", `{"access_token":"t1","expires_in":3600,"resources":"x","a":{"b":[]}}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			token, err := testClient(&exchange{body: test.body, header: http.Header{"Content-Type": {test.contentType}}}).Fetch(t.Context())
+			if err != nil || token.Value.Reveal() != "t1" || token.Lifetime != time.Hour {
+				t.Errorf("got %v with %v, %v", token.Value.Reveal(), token.Lifetime, err)
+			}
+		})
+	}
+}
+
+func TestFailuresAreToldApart(t *testing.T) {
+	html := http.Header{"Content-Type": {"text/html"}}
+	for _, test := range []struct {
+		name      string
+		exchange  exchange
+		code      string
+		temporary bool
+		says      string
+	}{
+		{"T04 expires_in is negative", exchange{body: `{"access_token":"t","expires_in":-1}`}, CodeInvalidResponse, false, "expires_in"},
+		{"T04 expires_in is zero", exchange{body: `{"access_token":"t","expires_in":0}`}, CodeInvalidResponse, false, "expires_in"},
+		{"expires_in is a word", exchange{body: `{"access_token":"t","expires_in":"soon"}`}, CodeInvalidResponse, false, "expires_in"},
+		{"an exp that has passed", exchange{body: fmt.Sprintf(`{"access_token":%q}`, jwt(`{"exp":1000}`))}, CodeInvalidResponse, false, "expired"},
+		{"T11 an error in a 200 answer", exchange{body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "client_secret"},
+		{"T12 an empty 200 answer", exchange{body: ``}, CodeInvalidResponse, true, "no access_token"},
+		{"T12 an empty object", exchange{body: `{}`}, CodeInvalidResponse, true, "no access_token"},
+		{"T12 an empty token", exchange{body: `{"access_token":""}`}, CodeInvalidResponse, true, "no access_token"},
+		{"T12 a list", exchange{body: `[]`}, CodeInvalidResponse, true, "no access_token"},
+		{"a token that is no string", exchange{body: `{"access_token":17}`}, CodeInvalidResponse, false, "no string"},
+		{"T13 a web page with 200", exchange{body: "<html>canary", header: html}, CodeInvalidResponse, true, "text/html"},
+		{"T13 a web page with 502", exchange{status: 502, body: "<html>canary", header: html}, CodeUnavailable, true, "text/html"},
+		{"T13 a web page with 503", exchange{status: 503, body: "<html>canary", header: html}, CodeUnavailable, true, "text/html"},
+		{"T15 a form that is an error", exchange{status: 400, body: "error=invalid_scope&error_description=no", header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}, CodeInvalidScope, false, "check scope"},
+		{"T17 JSON that is cut off", exchange{body: `{"access_token":"t`}, CodeInvalidResponse, true, "no access_token"},
+		{"T18 a redirect", exchange{status: 307, header: http.Header{"Location": {"https://evil.example/x?canary"}}}, CodeRefused, false, "evil.example"},
+		{"T20 a token with a line end", exchange{body: `{"access_token":"a\r\nX: y"}`}, CodeInvalidResponse, false, "character"},
+		{"T20 a token with a NUL", exchange{body: `{"access_token":"a\u0000"}`}, CodeInvalidResponse, false, "character"},
+		{"T20 a token with a space", exchange{body: `{"access_token":"a b"}`}, CodeInvalidResponse, false, "character"},
+		{"T23 token_type mac", exchange{body: `{"access_token":"t","token_type":"mac"}`}, CodeInvalidResponse, false, "token_type"},
+		{"T23 token_type DPoP", exchange{body: `{"access_token":"t","token_type":"DPoP"}`}, CodeInvalidResponse, false, "token_type"},
+		{"T23 token_type N_A", exchange{body: `{"access_token":"t","token_type":"N_A"}`}, CodeInvalidResponse, false, "token_type"},
+		{"T27 invalid_client", exchange{status: 401, body: `{"error":"invalid_client","error_description":"unknown client"}`}, CodeInvalidClient, false, "unknown client"},
+		{"T27 invalid_client with 400", exchange{status: 400, body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "HTTP 400"},
+		{"T27 unauthorized_client", exchange{status: 400, body: `{"error":"unauthorized_client"}`}, CodeUnauthorizedClient, false, "grant_type"},
+		{"T27 invalid_scope", exchange{status: 400, body: `{"error":"invalid_scope"}`}, CodeInvalidScope, false, "scope"},
+		{"T27 unsupported_grant_type", exchange{status: 400, body: `{"error":"unsupported_grant_type"}`}, CodeUnsupportedGrantType, false, "grant_type"},
+		{"invalid_target", exchange{status: 400, body: `{"error":"invalid_target"}`}, CodeInvalidTarget, false, "resource"},
+		{"a refusal with a code of its own", exchange{status: 403, body: `{"error":"access_denied"}`}, CodeRefused, false, "access_denied"},
+		{"a refusal without a code", exchange{status: 404, body: `not here`}, CodeRefused, false, "HTTP 404"},
+		{"an error object that is no code", exchange{status: 400, body: `{"error":{"message":"canary"}}`}, CodeRefused, false, "HTTP 400"},
+		{"T29 too many requests", exchange{status: 429, body: `{"error":"invalid_request"}`}, CodeUnavailable, true, "HTTP 429"},
+		{"T31 408", exchange{status: 408}, CodeUnavailable, true, "HTTP 408"},
+		{"T31 500", exchange{status: 500}, CodeUnavailable, true, "HTTP 500"},
+		{"T31 504", exchange{status: 504}, CodeUnavailable, true, "HTTP 504"},
+		{"500 with a code that is a refusal", exchange{status: 500, body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "HTTP 500"},
+		{"temporarily_unavailable with 400", exchange{status: 400, body: `{"error":"temporarily_unavailable"}`}, CodeUnavailable, true, "temporarily_unavailable"},
+		{"retry_on of the configuration", exchange{status: 423}, CodeUnavailable, true, "HTTP 423"},
+		{"an answer over 1 MiB", exchange{body: `{"access_token":"` + strings.Repeat("x", answerLimit) + `"}`}, CodeInvalidResponse, false, "1 MiB"},
+		{"N01 a refused connection", exchange{err: &url.Error{Op: "Post", URL: "https://h/?canary", Err: &net.OpError{Op: "dial", Err: errors.New("connection refused")}}}, CodeUnavailable, true, "connection refused"},
+		{"N05 the connection ends", exchange{err: io.ErrUnexpectedEOF}, CodeUnavailable, true, "EOF"},
+		{"N02 no answer in time", exchange{err: context.DeadlineExceeded}, CodeTimeout, true, "timeout"},
+		{"nesting that would exhaust a stack", exchange{body: `{"access_token":"t","x":` + strings.Repeat("[", 1<<19)}, CodeInvalidResponse, true, "no access_token"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := testClient(&test.exchange)
+			c.RetryOn = []int{423}
+			_, err := c.Fetch(t.Context())
+			var failed *AuthenticationError
+			if !errors.As(err, &failed) {
+				t.Fatalf("got %v", err)
+			}
+			if failed.Code != test.code || failed.Temporary() != test.temporary {
+				t.Errorf("code %s, temporary %v; want %s, %v", failed.Code, failed.Temporary(), test.code, test.temporary)
+			}
+			text := err.Error()
+			if !contains(text, test.says) || !contains(text, "provider corp") {
+				t.Errorf("the error says %q, want %q in it", text, test.says)
+			}
+			if contains(text, "canary") || contains(text, "cAnary") {
+				t.Errorf("the error shows what it must not: %q", text)
+			}
+		})
+	}
+}
+
+func TestX01AServerThatEchoesSecretsPutsNoneIntoAnError(t *testing.T) {
+	for _, form := range canaryForms(canary) {
+		for _, member := range []string{"error", "error_description", "error_uri"} {
+			body, _ := json.Marshal(map[string]string{"error": "invalid_client", member: form, "access_token": "answer-canary-value"})
+			_, err := testClient(&exchange{status: 401, body: string(body)}).Fetch(t.Context())
+			wantNoCanary(t, fmt.Sprintf("%v %+v %#v", err, err, err), canary)
+		}
+	}
+	body := `{"error":"invalid_client","error_description":"the token answer-canary-value and query-canary-1","access_token":"answer-canary-value"}`
+	_, err := testClient(&exchange{status: 401, body: body}).Fetch(t.Context())
+	if contains(err.Error(), "canary") {
+		t.Errorf("the error shows %q", err)
+	}
+}
+
+func TestRetryAfterIsReadInBothForms(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		value string
+		want  time.Duration
+	}{
+		{"", 0},
+		{"2", 2 * time.Second},
+		{"0.5", 500 * time.Millisecond},
+		{"-3", 0},
+		{"NaN", 0},
+		{"soon", 0},
+		{"1e400", retryAfterLimit},
+		{"86400", retryAfterLimit},
+		{"Tue, 24 Nov 2026 12:00:07 GMT", 7 * time.Second},
+		{"Tue, 24 Nov 2026 11:00:00 GMT", 0},
+		{"Wed, 25 Nov 2026 12:00:00 GMT", retryAfterLimit},
+	} {
+		if got := retryAfter(http.Header{"Retry-After": {test.value}}, now); got != test.want {
+			t.Errorf("Retry-After %q is %v, want %v", test.value, got, test.want)
+		}
+	}
+}
+
+func TestOddAnswersAreWarnedAboutOnce(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	c := testClient(&exchange{body: `{"access_token":"t","scope":"llm.read"}`})
+	c.Logger = zap.New(core)
+	for range 3 {
+		if _, err := c.Fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if logs.Len() != 2 || logs.FilterMessageSnippet("how long").Len() != 1 || logs.FilterMessageSnippet("less than").Len() != 1 {
+		t.Errorf("T01 and T25: logged %v", logs.All())
+	}
+}
+
+func TestAValueThatCannotBeReadIsTheError(t *testing.T) {
+	broken := errors.New("file gone")
+	for name, change := range map[string]func(*Client, Value){
+		"token_url":     func(c *Client, v Value) { c.TokenURL = v },
+		"client_id":     func(c *Client, v Value) { c.ClientID = v },
+		"client_secret": func(c *Client, v Value) { c.ClientSecret = v },
+		"scope":         func(c *Client, v Value) { c.Scope = v },
+		"refresh_token": func(c *Client, v Value) { c.RefreshToken = v },
+		"params":        func(c *Client, v Value) { c.Parameters = []Parameter{{"a", v}} },
+		"headers":       func(c *Client, v Value) { c.Header = []Parameter{{"a", v}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &exchange{body: goodAnswer}
+			c := testClient(e)
+			change(c, valueFunc(func(context.Context) (Secret, error) { return Secret{}, broken }))
+			if _, err := c.Fetch(t.Context()); !errors.Is(err, broken) || e.request != nil {
+				t.Errorf("got %v, sent %v", err, e.request)
+			}
+		})
+	}
+}
+
+type valueFunc func(context.Context) (Secret, error)
+
+func (f valueFunc) Read(ctx context.Context) (Secret, error) { return f(ctx) }
+
+// What follows needs real sockets.
+
+func TestT18RedirectsAreNotFollowed(t *testing.T) {
+	var seen atomic.Int64
+	evil := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
+	defer evil.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server := httptest.NewServer(http.RedirectHandler(evil.URL, status))
+		c := testClient(nil)
+		c.TokenURL, c.Transport = Literal(server.URL), nil
+		if _, err := c.Fetch(t.Context()); err == nil || !contains(err.Error(), "redirect") {
+			t.Errorf("%d: got %v", status, err)
+		}
+		server.Close()
+	}
+	if seen.Load() != 0 {
+		t.Errorf("the redirect's target got %d requests", seen.Load())
+	}
+}
+
+func TestN02AndN03AnAttemptEndsAtItsTimeout(t *testing.T) {
+	for name, write := range map[string]func(net.Conn){
+		"N02 a server that never answers": func(net.Conn) {},
+		"N03 a server that answers a byte at a time": func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 4096))
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			go func() {
+				for {
+					connection, err := listener.Accept()
+					if err != nil {
+						return
+					}
+					go write(connection)
+					defer connection.Close()
+				}
+			}()
+			c := testClient(nil)
+			c.TokenURL, c.Transport, c.Timeout = Literal("http://"+listener.Addr().String()), nil, 50*time.Millisecond
+			_, err = c.Fetch(t.Context())
+			var failed *AuthenticationError
+			if !errors.As(err, &failed) || failed.Code != CodeTimeout || !failed.Temporary() {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestN07AServerThatTLSRefusesGetsNoSecret(t *testing.T) {
+	var seen atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
+	server.Config.ErrorLog, _ = zap.NewStdLogAt(zap.NewNop(), zap.ErrorLevel)
+	server.StartTLS()
+	defer server.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	for name, address := range map[string]string{
+		"a certificate of an unknown authority": server.URL,
+		"a server without TLS":                  strings.Replace(plain.URL, "http:", "https:", 1),
+	} {
+		c := testClient(nil)
+		c.TokenURL, c.Transport = Literal(address), nil
+		_, err := c.Fetch(t.Context())
+		var failed *AuthenticationError
+		if !errors.As(err, &failed) || failed.Code != CodeUntrusted || failed.Temporary() {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if seen.Load() != 0 {
+		t.Error("the server got a request")
+	}
+}
+
+func TestT17AnAnswerThatBreaksOffIsAnOutage(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, goodAnswer)
+	}))
+	defer server.Close()
+	c := testClient(nil)
+	c.TokenURL, c.Transport = Literal(server.URL), nil
+	_, err := c.Fetch(t.Context())
+	var failed *AuthenticationError
+	if !errors.As(err, &failed) || failed.Code != CodeUnavailable || !failed.Temporary() {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,111 @@
+package tokens
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// What went wrong with a token request. The words are those that clients of
+// the gateway and its metrics see; the first seven are those of RFC 6749 §5.2
+// and RFC 8707 §2.
+const (
+	CodeInvalidClient        = "invalid_client"
+	CodeInvalidScope         = "invalid_scope"
+	CodeUnauthorizedClient   = "unauthorized_client"
+	CodeInvalidGrant         = "invalid_grant"
+	CodeUnsupportedGrantType = "unsupported_grant_type"
+	CodeInvalidRequest       = "invalid_request"
+	CodeInvalidTarget        = "invalid_target"
+
+	// CodeRefused is any other refusal of the authorization server.
+	CodeRefused = "token_request_refused"
+	// CodeUntrusted means that TLS failed: nothing was sent.
+	CodeUntrusted = "token_endpoint_untrusted"
+	// CodeInvalidResponse means that the answer holds no usable token.
+	CodeInvalidResponse = "invalid_token_response"
+	// CodeUnavailable means a network error or a status that says "later".
+	CodeUnavailable = "token_endpoint_unavailable"
+	// CodeTimeout means that the last attempt got no answer in time.
+	CodeTimeout = "token_endpoint_timeout"
+)
+
+// ErrNotBound is what a Manager answers that no configuration has been bound to.
+var ErrNotBound = errors.New("no configuration is loaded for this provider")
+
+// An AuthenticationError says that no access token could be obtained. It never
+// holds a secret, the text of an answer, or the query of a URL.
+type AuthenticationError struct {
+	// Provider is the provider's name.
+	Provider string
+	// Code is one of the Code constants.
+	Code string
+	// Status is the HTTP status of the token endpoint's answer, 0 without one.
+	Status int
+	// Description is the authorization server's error_description: cut,
+	// cleaned of secrets, and meant for the operator, never for a client.
+	Description string
+	// Attempts counts the token requests that were made.
+	Attempts int
+	// RetryAfter is the server's own Retry-After, 0 without one.
+	RetryAfter time.Duration
+	// RetryAt is when the next token request is made at the earliest.
+	RetryAt time.Time
+	// Err is the cause (the seed's original_error).
+	Err error
+
+	// temporary failures can heal without anyone's doing.
+	temporary bool
+	// once marks a request that must not be repeated blindly: the server may
+	// have used up the refresh token although no answer arrived.
+	once bool
+}
+
+// Temporary reports whether waiting can help: the failure is an outage, not a
+// refusal.
+func (e *AuthenticationError) Temporary() bool { return e.temporary }
+
+func (e *AuthenticationError) Error() string {
+	var b strings.Builder
+	if e.Provider != "" {
+		fmt.Fprintf(&b, "provider %s: ", e.Provider)
+	}
+	b.WriteString("could not obtain an access token")
+	if e.Attempts > 1 {
+		fmt.Fprintf(&b, " after %d attempts", e.Attempts)
+	}
+	fmt.Fprintf(&b, ": %s", e.Code)
+	if e.Status != 0 {
+		fmt.Fprintf(&b, " (HTTP %d)", e.Status)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	if e.Description != "" {
+		fmt.Fprintf(&b, ": the server says: %s", e.Description)
+	}
+	if advice := adviceFor[e.Code]; advice != "" {
+		fmt.Fprintf(&b, "; %s", advice)
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *AuthenticationError) Unwrap() error { return e.Err }
+
+// adviceFor says what the person on call can do about a failure.
+var adviceFor = map[string]string{
+	CodeInvalidClient:        "check client_id, client_secret and auth_method",
+	CodeInvalidScope:         "check scope",
+	CodeUnauthorizedClient:   "allow this client the grant_type at the authorization server",
+	CodeInvalidGrant:         "the refresh token or assertion is expired, revoked or used up: obtain a new one",
+	CodeUnsupportedGrantType: "check grant_type and token_url",
+	CodeInvalidRequest:       "check token_url, auth_method and the parameters of token_request",
+	CodeInvalidTarget:        "check the parameters resource and audience of token_request",
+	CodeRefused:              "check token_url and the client's rights at the authorization server",
+	CodeUntrusted:            "check the token endpoint's certificate and the host name in token_url",
+	CodeInvalidResponse:      "check that token_url is the token endpoint",
+	CodeUnavailable:          "check that the token endpoint can be reached from here",
+	CodeTimeout:              "check that the token endpoint can be reached from here, or raise token_request timeout",
+}

@@ -1,0 +1,73 @@
+package tokens
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+const descriptionLimit = 300
+
+// A sensitive collects the secrets of one token request, so that a server that
+// echoes them in an error text does not put them into a log.
+type sensitive []string
+
+func (s *sensitive) add(secret Secret) {
+	value := secret.Reveal()
+	// A value of one or two characters would blank every text and hide little.
+	if len(value) < 3 {
+		return
+	}
+	quoted, _ := json.Marshal(value)
+	*s = append(*s, value,
+		url.QueryEscape(value), url.PathEscape(value),
+		string(quoted[1:len(quoted)-1]),
+		base64.StdEncoding.EncodeToString([]byte(value)),
+		base64.RawStdEncoding.EncodeToString([]byte(value)),
+		base64.URLEncoding.EncodeToString([]byte(value)),
+		base64.RawURLEncoding.EncodeToString([]byte(value)))
+}
+
+// tokenLike matches words that could be a token or a key: long, and of the
+// characters that tokens are made of (RFC 6750 §2.1).
+var (
+	tokenLike = regexp.MustCompile(`[A-Za-z0-9._~+/=%-]{20,}`)
+	guid      = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\.?$`)
+	plainWord = regexp.MustCompile(`^[A-Za-z]+([._/-][A-Za-z]+)*[.]?$`)
+)
+
+// clean makes a server's text fit for a log: the request's secrets and words
+// that look like tokens are blanked, control characters and quotes are
+// replaced, and the rest is cut (case X01).
+func (s sensitive) clean(text string) string {
+	for _, secret := range s {
+		text = strings.ReplaceAll(text, secret, Redacted)
+	}
+	text = tokenLike.ReplaceAllStringFunc(text, func(word string) string {
+		if guid.MatchString(word) || plainWord.MatchString(word) {
+			return word
+		}
+		return Redacted
+	})
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == '"' || r == '\\':
+			return '\''
+		case r < 0x20 || r == 0x7f || r == utf8.RuneError:
+			return ' '
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > descriptionLimit {
+		cut := descriptionLimit
+		for !utf8.RuneStart(text[cut]) {
+			cut--
+		}
+		text = text[:cut] + "…"
+	}
+	return text
+}

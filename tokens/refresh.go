@@ -1,0 +1,106 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"go.uber.org/zap"
+)
+
+// RefreshTokens keeps what servers answer in place of a configured refresh
+// token: a rotated one replaces it (RFC 6749 §6), and using the old one again
+// can end the whole grant. The zero value is ready for use. It keeps them in
+// memory only, so a rotated one is lost when the process ends.
+type RefreshTokens struct {
+	mu sync.Mutex
+	// configured is the refresh token that the rotation began with. Another
+	// one in the configuration begins anew.
+	configured Secret
+	rotated    Secret
+	refused    bool
+	warned     bool
+}
+
+// use returns the newest refresh token, or an empty one if it was refused.
+func (r *RefreshTokens) use(configured Secret) Secret {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.configured.Equal(configured) {
+		r.configured, r.rotated, r.refused = configured, Secret{}, false
+	}
+	switch {
+	case r.refused:
+		return Secret{}
+	case !r.rotated.Empty():
+		return r.rotated
+	}
+	return configured
+}
+
+// rotate keeps a new refresh token. It reports whether it is the first one.
+func (r *RefreshTokens) rotate(rotated Secret) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rotated = rotated
+	first = !r.warned
+	r.warned = true
+	return first
+}
+
+func (r *RefreshTokens) refuse() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused = true
+}
+
+// fetchWithRefreshToken uses the refresh token, and the client credentials
+// where it is refused and there are any.
+func (c *Client) fetchWithRefreshToken(ctx context.Context) (Token, error) {
+	configured, err := c.RefreshToken.Read(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	if refreshToken := c.refreshTokens().use(configured); !refreshToken.Empty() {
+		answer, err := c.request(ctx, GrantRefreshToken, refreshToken)
+		var failed *AuthenticationError
+		switch {
+		case err == nil:
+			c.keepRefreshToken(refreshToken, answer.refreshToken)
+			return answer.token, nil
+		case !errors.As(err, &failed) || failed.Code != CodeInvalidGrant || c.ClientSecret == nil:
+			return Token{}, err
+		}
+		c.refreshTokens().refuse()
+		c.logger().Warn("the refresh token was refused, client credentials are used from now on",
+			zap.String("provider", c.Provider), zap.Error(err))
+	}
+	answer, err := c.request(ctx, GrantClientCredentials, Secret{})
+	return answer.token, err
+}
+
+// keepRefreshToken keeps a rotated refresh token. An answer without one means
+// that the old one stays (case T33).
+func (c *Client) keepRefreshToken(used, answered Secret) {
+	if answered.Empty() || answered.Equal(used) {
+		return
+	}
+	if c.refreshTokens().rotate(answered) {
+		c.logger().Warn("the authorization server rotates the refresh token: the newest is kept in memory only and lost when this process ends",
+			zap.String("provider", c.Provider))
+	}
+}
+
+func (c *Client) refreshTokens() *RefreshTokens {
+	if c.RefreshTokens == nil {
+		return &c.memory
+	}
+	return c.RefreshTokens
+}
+
+func (c *Client) logger() *zap.Logger {
+	if c.Logger == nil {
+		return zap.NewNop()
+	}
+	return c.Logger
+}

@@ -1,0 +1,167 @@
+package tokens
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// refreshClient returns a client with a refresh token and the grants that its
+// requests used, in order.
+func refreshClient(answers func(form url.Values) (int, string)) (*Client, *[]string) {
+	used := &[]string{}
+	e := &exchange{answer: func(_ *http.Request, body string) (int, string) {
+		form, _ := url.ParseQuery(body)
+		*used = append(*used, strings.TrimSpace(form.Get("grant_type")+" "+form.Get("refresh_token")))
+		return answers(form)
+	}}
+	c := testClient(e)
+	c.RefreshToken = Literal("r0")
+	c.RefreshTokens = &RefreshTokens{}
+	return c, used
+}
+
+func fetch3(t *testing.T, c *Client) {
+	t.Helper()
+	for range 3 {
+		if _, err := c.Fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestARefreshTokenIsUsedFirst(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		answer func(form url.Values) (int, string)
+		used   string
+	}{
+		{
+			"T33 an answer without one keeps the old one",
+			func(url.Values) (int, string) { return 200, goodAnswer },
+			"refresh_token r0, refresh_token r0, refresh_token r0",
+		},
+		{
+			"T34 a rotated one replaces it",
+			func(form url.Values) (int, string) {
+				return 200, `{"access_token":"t","expires_in":60,"refresh_token":"` + form.Get("refresh_token") + `+"}`
+			},
+			"refresh_token r0, refresh_token r0+, refresh_token r0++",
+		},
+		{
+			"invalid_grant falls back to client credentials, for good",
+			func(form url.Values) (int, string) {
+				if form.Get("grant_type") == GrantRefreshToken {
+					return 400, `{"error":"invalid_grant"}`
+				}
+				return 200, goodAnswer
+			},
+			"refresh_token r0, client_credentials, client_credentials, client_credentials",
+		},
+		{
+			"T33 a refresh token in a client credentials answer is ignored",
+			func(form url.Values) (int, string) {
+				if form.Get("grant_type") == GrantRefreshToken {
+					return 400, `{"error":"invalid_grant"}`
+				}
+				return 200, `{"access_token":"t","expires_in":60,"refresh_token":"other"}`
+			},
+			"refresh_token r0, client_credentials, client_credentials, client_credentials",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, used := refreshClient(test.answer)
+			fetch3(t, c)
+			if got := strings.Join(*used, ", "); got != test.used {
+				t.Errorf("used %s\nwant %s", got, test.used)
+			}
+		})
+	}
+}
+
+func TestANewRefreshTokenInTheConfigurationBeginsAnew(t *testing.T) {
+	c, used := refreshClient(func(form url.Values) (int, string) {
+		if form.Get("refresh_token") == "r0" {
+			return 400, `{"error":"invalid_grant"}`
+		}
+		return 200, goodAnswer
+	})
+	fetch3(t, c)
+	c.RefreshToken = Literal("r1")
+	*used = nil
+	fetch3(t, c)
+	if got := strings.Join(*used, ", "); got != "refresh_token r1, refresh_token r1, refresh_token r1" {
+		t.Errorf("used %s", got)
+	}
+}
+
+func TestARotatedRefreshTokenOutlivesTheClient(t *testing.T) {
+	answer := func(form url.Values) (int, string) {
+		return 200, `{"access_token":"t","expires_in":60,"refresh_token":"` + form.Get("refresh_token") + `+"}`
+	}
+	first, _ := refreshClient(answer)
+	fetch3(t, first)
+	second, used := refreshClient(answer)
+	second.RefreshTokens = first.RefreshTokens
+	fetch3(t, second)
+	if (*used)[0] != "refresh_token r0+++" {
+		t.Errorf("used %s first", (*used)[0])
+	}
+}
+
+func TestWithoutClientCredentialsInvalidGrantIsTheError(t *testing.T) {
+	c, _ := refreshClient(func(url.Values) (int, string) { return 400, `{"error":"invalid_grant"}` })
+	c.ClientSecret, c.AuthMethod = nil, NoAuthentication
+	_, err := c.Fetch(t.Context())
+	var failed *AuthenticationError
+	if !errors.As(err, &failed) || failed.Code != CodeInvalidGrant || failed.Temporary() {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestKeepingARotatedRefreshTokenInMemoryIsLoggedOnce(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	c, _ := refreshClient(func(form url.Values) (int, string) {
+		return 200, `{"access_token":"t","expires_in":60,"refresh_token":"` + form.Get("refresh_token") + `+"}`
+	})
+	c.Logger = zap.New(core)
+	fetch3(t, c)
+	if logs.Len() != 1 || !contains(logs.All()[0].Message, "memory only") {
+		t.Errorf("logged %v", logs.All())
+	}
+}
+
+func TestARefreshRequestIsRetriedOnlyWhereItWasCertainlyNotUsed(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		exchange exchange
+		retried  bool
+	}{
+		{"nothing was sent", exchange{err: &net.OpError{Op: "dial", Err: errors.New("refused")}}, true},
+		{"the server says later", exchange{status: 503}, true},
+		{"too many requests", exchange{status: 429}, true},
+		{"no answer arrived", exchange{err: io.ErrUnexpectedEOF}, false},
+		{"the server failed", exchange{status: 500}, false},
+		{"the answer was empty", exchange{}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := testClient(&test.exchange)
+			c.RefreshToken = Literal("r0")
+			_, err := c.Fetch(t.Context())
+			var failed *AuthenticationError
+			if !errors.As(err, &failed) || worthRetrying(failed, firstRetryDelay) != test.retried {
+				t.Errorf("retried: %v, want %v (%v)", worthRetrying(failed, firstRetryDelay), test.retried, err)
+			}
+			if _, replayable := test.exchange.request.Header["Idempotency-Key"]; replayable {
+				t.Error("net/http may repeat a refresh request")
+			}
+		})
+	}
+}
