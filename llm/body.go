@@ -1,0 +1,116 @@
+package llm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+// Sizes of the buffer that a body is read into.
+const (
+	// firstRead is enough for most of what has no length.
+	firstRead = 4 << 10
+	// trustedLength is how much is allocated because a Content-Length says so;
+	// a liar has to send the rest before it gets more memory than that.
+	trustedLength = 1 << 20
+	// maxIdleReads is how often in a row a reader may return nothing.
+	maxIdleReads = 100
+)
+
+// ReadBody reads a whole request body of at most limit bytes. A contentLength
+// over the limit is refused before anything is read, so that a client that
+// sends `Expect: 100-continue` keeps its body (cases B20, H08); one below 0 is
+// not known. A body of a known length up to 1 MiB costs one allocation, others
+// grow with what arrives. Errors of the reader stay recognisable by errors.As.
+func ReadBody(r io.Reader, contentLength, limit int64) ([]byte, error) {
+	return read(r, contentLength, limit, func([]byte) bool { return true })
+}
+
+// ReadObject is ReadBody for a body that may be none of the gateway's business:
+// it stops reading one that does not begin as a JSON object. Then object is
+// false, and what it has read is the beginning of the body: r goes on behind
+// it, unless it has ended.
+func ReadObject(r io.Reader, contentLength, limit int64) (body []byte, object bool, err error) {
+	decided := false
+	body, err = read(r, contentLength, limit, func(beginning []byte) bool {
+		if !decided {
+			object, decided = BeginsObject(beginning)
+			// So much white space is looked at once more, not byte for byte.
+			if !decided && len(beginning) >= firstRead {
+				object, decided = true, true
+			}
+		}
+		return object || !decided
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if !decided {
+		object, _ = BeginsObject(body)
+	}
+	return body, object, nil
+}
+
+// read reads r to its end, or for as long as goOn, asked after each read, says.
+func read(r io.Reader, contentLength, limit int64, goOn func([]byte) bool) ([]byte, error) {
+	if contentLength > limit {
+		return nil, bodyTooLarge(limit)
+	}
+	// One byte more than may come, so that the end is seen without growing.
+	most := min(limit, math.MaxInt-1) + 1
+	size := int64(firstRead)
+	if contentLength >= 0 {
+		size = min(contentLength, trustedLength) + 1
+	}
+	body := make([]byte, 0, min(size, most))
+	for idle := 0; ; {
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if int64(len(body)) > limit {
+			return nil, bodyTooLarge(limit)
+		}
+		if errors.Is(err, io.EOF) {
+			return body, nil
+		}
+		if idle++; n > 0 {
+			idle = 0
+		} else if err == nil && idle == maxIdleReads {
+			err = io.ErrNoProgress
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the request body: %w", err)
+		}
+		if n > 0 && !goOn(body) {
+			return body, nil
+		}
+		if len(body) == cap(body) {
+			size = 2 * int64(cap(body))
+			if contentLength >= int64(cap(body)) {
+				size = min(size, contentLength+1)
+			}
+			grown := make([]byte, len(body), min(size, most))
+			copy(grown, body)
+			body = grown
+		}
+	}
+}
+
+// BeginsObject says whether a body of which this is the beginning is to be read
+// as a JSON object, and whether the beginning is enough to decide: white space
+// alone is not. A byte order mark or UTF-16 in front of the brace makes no
+// difference: such a body is no JSON, but Python reads it (cases B09, B16), so
+// it is for FindModel to refuse and not for the gateway to overlook.
+func BeginsObject(beginning []byte) (object, decided bool) {
+	for _, mark := range byteOrderMarks {
+		beginning = bytes.TrimPrefix(beginning, mark)
+	}
+	beginning = bytes.TrimLeft(beginning, "\x00 \t\r\n")
+	if len(beginning) == 0 {
+		return false, false
+	}
+	return beginning[0] == '{', true
+}
+
+var byteOrderMarks = [][]byte{{0xef, 0xbb, 0xbf}, {0xfe, 0xff}, {0xff, 0xfe}}

@@ -1,0 +1,33 @@
+// Package llm knows how requests and errors of LLM APIs look on the wire: where
+// a request names its model, how another name takes its place, and which error
+// body the SDKs understand. It knows no OAuth2 and no web server beyond
+// net/http's own notions, and everything it reads is a client's: it never
+// recurses over it, never reads it twice, never allocates what a header merely
+// promises, and repeats none of it in a message.
+//
+// A gateway looks at a request in this order:
+//
+//	found, err := llm.FindInURL(r.URL)                     // path and query
+//	if llm.ReadsBody(r.Method, r.URL.Path) {
+//		body, err := llm.ReadBody(r.Body, r.ContentLength, limit)
+//		body, err = llm.Decode(body, encoding, limit)
+//		if llm.IsForm(r.Header["Content-Type"]) {
+//			err = found.AddForm(body, r.Header["Content-Type"])
+//		} else if object, _ := llm.BeginsObject(body); object {
+//			err = found.AddBody(body)
+//		}
+//	}
+//	prefix, rest, prefixed, err := found.Split()
+//	body = found.Replace(rest, clone.URL, body)
+//
+// # One request, one model
+//
+// A gateway that reads another model than the server behind it authorises one
+// model and pays for another. So a request is accepted only if every parser
+// reads the same model from it: strict JSON in UTF-8, strict form data, one
+// `model` and no second one that differs only in case, and the same name
+// wherever a request names it twice. A text that FindModel accepts can be no
+// form data to anybody (a line that begins with two hyphens is no JSON), and a
+// form that FindFormModel accepts begins with a hyphen, so the two readings
+// never compete for one body.
+package llm

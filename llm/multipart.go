@@ -1,0 +1,133 @@
+package llm
+
+import (
+	"bytes"
+	"mime"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of a form.
+const (
+	// maxParts is what Starlette accepts, and with it most Python servers.
+	maxParts = 1000
+	// maxPartHeader leaves room for long file names.
+	maxPartHeader = 16 << 10
+	// maxBoundary is that of RFC 2046 §5.1.1.
+	maxBoundary = 70
+)
+
+// IsForm says whether a request's Content-Type fields announce a multipart
+// form, which is the only kind of multipart body that has fields.
+func IsForm(contentType []string) bool {
+	for _, value := range contentType {
+		mediaType, _, _ := strings.Cut(value, ";")
+		if strings.EqualFold(strings.TrimSpace(mediaType), "multipart/form-data") {
+			return true
+		}
+	}
+	return false
+}
+
+// FindFormModel finds the field `model` of a multipart form (RFC 7578), and
+// whether there is one, wherever among the other parts it is. Names are
+// compared as in FindModel: two that differ at most in case are ambiguous, and
+// so is a file called `model`, which is refused.
+//
+// Servers disagree about everything in a form that is not plain, so plain is
+// what it has to be: nothing before the first delimiter and after the last,
+// CRLF at the end of every line, no folded part headers, one Content-Disposition
+// in each part, with nothing but name and file name in it, no escapes in a name,
+// and no escaped quote in a file name. Everything that the usual clients send
+// is that plain.
+func FindFormModel(body []byte, contentType []string) (Model, bool, error) {
+	boundary, err := formBoundary(contentType)
+	if err != nil {
+		return Model{}, false, err
+	}
+	delimiter := []byte("--" + boundary)
+	if !bytes.HasPrefix(body, delimiter) {
+		return Model{}, false, invalidBody("the form must begin with the boundary that its content type names")
+	}
+	var model Model
+	found, fields := false, 0
+	at := len(delimiter)
+	for range maxParts {
+		if rest, last := bytes.CutPrefix(body[at:], []byte("--")); last {
+			if len(rest) > 0 && string(rest) != "\r\n" {
+				return Model{}, false, invalidBody("the form must end with its closing boundary")
+			}
+			return model, found, nil
+		}
+		if !bytes.HasPrefix(body[at:], []byte("\r\n")) {
+			return Model{}, false, invalidBody("a boundary of the form must stand on a line of its own that ends in CRLF")
+		}
+		start := at + len("\r\n")
+		end, err := nextDelimiter(body, start, delimiter)
+		if err != nil {
+			return Model{}, false, err
+		}
+		at = end + len("\r\n") + len(delimiter)
+		p, err := readPart(body[start:end])
+		if err != nil {
+			return Model{}, false, err
+		}
+		if !strings.EqualFold(p.name, modelKey) {
+			continue
+		}
+		if fields++; fields > 1 {
+			return Model{}, false, ambiguousModel("the form names the model more than once; name it once")
+		}
+		if p.name != modelKey {
+			continue
+		}
+		value := body[start+p.content : end]
+		if err := p.checkModel(value); err != nil {
+			return Model{}, false, err
+		}
+		model, found = Model{Name: string(value), Start: start + p.content, End: end}, true
+	}
+	return Model{}, false, invalidBody("the form has more than 1000 parts")
+}
+
+// formBoundary reads the boundary from a request's Content-Type fields.
+func formBoundary(contentType []string) (string, error) {
+	// A second field, or RFC 2231's spellings of a parameter, would give other
+	// servers another boundary, and with it another form.
+	if len(contentType) != 1 || strings.Contains(contentType[0], "*") {
+		return "", invalidBody("a form must have one content type with a plain boundary")
+	}
+	mediaType, parameters, err := mime.ParseMediaType(contentType[0])
+	boundary := parameters["boundary"]
+	if err != nil || mediaType != "multipart/form-data" || boundary == "" || len(boundary) > maxBoundary ||
+		strings.HasSuffix(boundary, " ") || strings.ContainsFunc(boundary, isNoBoundaryCharacter) {
+		return "", invalidBody("the content type of the form has no valid boundary")
+	}
+	return boundary, nil
+}
+
+// isNoBoundaryCharacter says what a boundary cannot hold (RFC 2046 §5.1.1).
+func isNoBoundaryCharacter(r rune) bool {
+	return ('0' > r || r > '9') && ('a' > r|0x20 || r|0x20 > 'z' || r >= utf8.RuneSelf) &&
+		!strings.ContainsRune("'()+_,-./:=? ", r)
+}
+
+// nextDelimiter is where the part that begins at start ends: before the CRLF
+// of the next delimiter. Some servers take a lone CR or LF for a line break, so
+// a delimiter after one of these is refused; elsewhere in a line it is content.
+func nextDelimiter(body []byte, start int, delimiter []byte) (int, error) {
+	for at := start; ; {
+		next := bytes.Index(body[at:], delimiter)
+		if next < 0 {
+			return 0, invalidBody("the form must end with its closing boundary")
+		}
+		at += next
+		switch before := body[:at]; {
+		case bytes.HasSuffix(before[start:], []byte("\r\n")):
+			return at - len("\r\n"), nil
+		case before[at-1] == '\n' || before[at-1] == '\r':
+			return 0, invalidBody("a boundary of the form must follow a line that ends in CRLF")
+		}
+		at += len(delimiter)
+	}
+}

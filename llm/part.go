@@ -1,0 +1,155 @@
+package llm
+
+import (
+	"bytes"
+	"mime"
+	"strings"
+	"unicode/utf8"
+)
+
+// part is what the header of one part of a form says.
+type part struct {
+	name     string
+	isFile   bool
+	mimeType string
+	encoding string
+	// content is where the header ends and the content begins.
+	content int
+}
+
+// readPart reads the header of a part.
+func readPart(raw []byte) (part, error) {
+	head := raw[:min(len(raw), maxPartHeader)]
+	end := bytes.Index(head, []byte("\r\n\r\n"))
+	if end < 0 {
+		return part{}, invalidBody("a part of the form has no header, or one that does not end")
+	}
+	p := part{content: end + len("\r\n\r\n")}
+	dispositions := 0
+	for line := range strings.SplitSeq(string(head[:end]), "\r\n") {
+		key, value, found := strings.Cut(line, ":")
+		// A line without a proper name may be a folded one: textproto joins it
+		// with the line before, others do not.
+		if !found || !isToken(key) || strings.ContainsFunc(value, isNoHeaderCharacter) {
+			return part{}, invalidBody("a part of the form has a header line that cannot be read")
+		}
+		value = strings.Trim(value, " \t")
+		switch {
+		case strings.EqualFold(key, "Content-Disposition"):
+			dispositions++
+			if !p.readDisposition(value) {
+				return part{}, invalidBody("a part of the form has a content disposition that cannot be read; use plain names without quotes and backslashes in them")
+			}
+		case strings.EqualFold(key, "Content-Type"):
+			p.mimeType += value
+		case strings.EqualFold(key, "Content-Transfer-Encoding"):
+			p.encoding += value
+		}
+	}
+	if dispositions != 1 {
+		return part{}, invalidBody("each part of the form must have one content disposition")
+	}
+	return p, nil
+}
+
+// readDisposition reads `form-data; name="…"; filename="…"`.
+func (p *part) readDisposition(value string) bool {
+	kind, rest, _ := strings.Cut(value, ";")
+	if !strings.EqualFold(strings.TrimRight(kind, " \t"), "form-data") {
+		return false
+	}
+	var named, file, extended bool
+	for rest != "" {
+		key, raw, found := strings.Cut(strings.TrimLeft(rest, " \t"), "=")
+		var ok bool
+		if raw, rest, ok = cutParameter(raw); !found || !ok {
+			return false
+		}
+		switch strings.ToLower(key) {
+		case "name":
+			// A backslash escapes for some servers and stands for itself for
+			// others.
+			if named || strings.Contains(raw, `\`) {
+				return false
+			}
+			p.name, named = raw, true
+		case "filename":
+			if file {
+				return false
+			}
+			file = true
+		case "filename*":
+			if extended {
+				return false
+			}
+			extended = true
+		default:
+			return false
+		}
+	}
+	p.isFile = file || extended
+	return named
+}
+
+// cutParameter cuts the value of a parameter, a token or a quoted string, off
+// the parameters after it.
+func cutParameter(text string) (value, rest string, ok bool) {
+	if strings.HasPrefix(text, `"`) {
+		value, rest, ok = strings.Cut(text[1:], `"`)
+		// After an odd number of backslashes the quote ends the string for some
+		// servers and not for others.
+		if backslashes := len(value) - len(strings.TrimRight(value, `\`)); !ok || backslashes%2 == 1 {
+			return "", "", false
+		}
+		rest = strings.TrimLeft(rest, " \t")
+		if rest == "" {
+			return value, "", true
+		}
+		rest, ok = strings.CutPrefix(rest, ";")
+		return value, rest, ok && rest != ""
+	}
+	value, rest, more := strings.Cut(text, ";")
+	value = strings.TrimRight(value, " \t")
+	return value, rest, isToken(value) && more == (rest != "")
+}
+
+// checkModel says whether the content of a part can be the model's name.
+func (p part) checkModel(value []byte) error {
+	if p.isFile {
+		return invalidBody("model in the form must be a field, not a file")
+	}
+	switch strings.ToLower(p.encoding) {
+	case "", "7bit", "8bit", "binary":
+	default:
+		return invalidBody("model in the form must have no transfer encoding")
+	}
+	if len(value) > maxName {
+		return invalidBody(nameTooLong)
+	}
+	if p.mimeType == "" {
+		return nil
+	}
+	_, parameters, err := mime.ParseMediaType(p.mimeType)
+	charset := parameters["charset"]
+	if err != nil || charset != "" && !strings.EqualFold(charset, "utf-8") && !isASCII(charset, value) {
+		return invalidBody("model in the form must be text in UTF-8")
+	}
+	return nil
+}
+
+// isASCII says whether a text is ASCII, in a charset in which that is the same
+// as in UTF-8: older Java clients announce ISO-8859-1 for every field.
+func isASCII(charset string, text []byte) bool {
+	return (strings.EqualFold(charset, "us-ascii") || strings.EqualFold(charset, "iso-8859-1")) &&
+		!bytes.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+// isToken says whether text is a token (RFC 9110 §5.6.2).
+func isToken(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		return ('0' > r || r > '9') && ('a' > r|0x20 || r|0x20 > 'z' || r >= utf8.RuneSelf) &&
+			!strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+func isNoHeaderCharacter(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }

@@ -1,0 +1,92 @@
+package llm
+
+import (
+	"net/url"
+	"strings"
+)
+
+// findQueryModel finds the parameter `model` of a raw query, and whether there
+// is one. Names are compared unescaped, and two that differ at most in case are
+// ambiguous, as in a body. A semicolon separates parameters for some servers
+// and is refused by others (Go drops the parameter), so one next to a `model`
+// is ambiguous too; elsewhere it is nobody's business.
+func findQueryModel(rawQuery string) (name string, found bool, err error) {
+	keys := 0
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		if strings.Contains(pair, ";") {
+			for part := range strings.SplitSeq(pair, ";") {
+				if _, folded := isModelParameter(part); folded {
+					return "", false, ambiguousModel("the query separates model from other parameters by a semicolon; use an ampersand")
+				}
+			}
+			continue
+		}
+		exact, folded := isModelParameter(pair)
+		if !folded {
+			continue
+		}
+		if keys++; keys > 1 {
+			return "", false, ambiguousModel("the query names the model more than once; name it once")
+		}
+		if exact {
+			_, value, _ := strings.Cut(pair, "=")
+			if name, err = url.QueryUnescape(value); err != nil {
+				return "", false, invalidPath("model in the query is not properly percent-encoded")
+			}
+			found = true
+		}
+	}
+	return name, found, nil
+}
+
+// isModelParameter says whether a raw `name=value` is named `model`, and
+// whether it is if case does not matter.
+func isModelParameter(pair string) (exact, folded bool) {
+	key, _, _ := strings.Cut(pair, "=")
+	if strings.Contains(key, "%") && len(key) <= len(modelKey)*len("%xx") {
+		unescaped, err := url.QueryUnescape(key)
+		if err != nil {
+			return false, false
+		}
+		key = unescaped
+	}
+	return key == modelKey, strings.EqualFold(key, modelKey)
+}
+
+// replaceQueryModel puts another name in the place of the parameter `model`,
+// and leaves every other byte of the query alone.
+func replaceQueryModel(rawQuery, old, name string) string {
+	start := 0
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		end := start + len(pair)
+		if exact, _ := isModelParameter(pair); exact {
+			key, value, _ := strings.Cut(pair, "=")
+			return rawQuery[:start+len(key)] + "=" + replaceEscaped(value, old, name, url.QueryEscape) + rawQuery[end:]
+		}
+		start = end + 1
+	}
+	return rawQuery
+}
+
+// replaceEscaped returns the percent-encoded form of name, which takes the
+// place of raw, the form of old. The end of a name stays as the client escaped
+// it.
+func replaceEscaped(raw, old, name string, escape func(string) string) string {
+	if strings.HasSuffix(old, name) {
+		return raw[escapedOffset(raw, len(old)-len(name)):]
+	}
+	return escape(name)
+}
+
+// escapedOffset is where a percent-encoded text has given decoded bytes; it is
+// beyond the end if it has fewer.
+func escapedOffset(escaped string, decoded int) int {
+	at := 0
+	for ; decoded > 0; decoded-- {
+		if at < len(escaped) && escaped[at] == '%' {
+			at += 2
+		}
+		at++
+	}
+	return at
+}
