@@ -1,0 +1,16 @@
+// Package config says what an OAuth2 provider of LLMs is: its fields, the
+// values that they may hold, the rules that they must obey, and CrewAI's
+// litellm_config.json, from which providers can be read.
+//
+// A Provider comes from that file (LoadFile), from JSON (Providers is decoded
+// strictly) or from a Caddyfile. Validate finds everything that is wrong with
+// it, Fingerprint names what shapes its token, and Client builds the
+// tokens.Client that asks for one.
+//
+// A new field is a field of the struct in provider.go: decoding, merging,
+// comparing and path resolution follow the struct. Its rule goes to
+// validate.go, and what it changes of the token request to request.go.
+//
+// No error of this package holds a configured value: only names of providers,
+// fields, environment variables and files.
+package config

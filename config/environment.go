@@ -1,0 +1,120 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// A TokenSource gives the access token of a provider, for {token.PROVIDER}.
+type TokenSource func(ctx context.Context, provider string) (tokens.Secret, error)
+
+// An Environment is where placeholders take their values from. What is nil is
+// taken from the process.
+type Environment struct {
+	// LookupEnv reads an environment variable.
+	LookupEnv func(name string) (value string, ok bool)
+	// Token gives access tokens of other providers.
+	Token TokenSource
+	// Now is the time.
+	Now func() time.Time
+	// UUID makes a random UUID.
+	UUID func() string
+}
+
+// DefaultEnvironment is that of the process. It knows no tokens.
+func DefaultEnvironment() Environment { return Environment{}.complete() }
+
+func (e Environment) complete() Environment {
+	if e.LookupEnv == nil {
+		e.LookupEnv = os.LookupEnv
+	}
+	if e.Token == nil {
+		e.Token = func(_ context.Context, provider string) (tokens.Secret, error) {
+			return tokens.Secret{}, fmt.Errorf("no token of provider %s can be had here", shownName(provider))
+		}
+	}
+	if e.Now == nil {
+		e.Now = time.Now
+	}
+	if e.UUID == nil {
+		e.UUID = uuid.NewString
+	}
+	return e
+}
+
+// read gives the value of one part of a template. Parts that refer to the
+// provider's own fields are not the environment's.
+func (e Environment) read(ctx context.Context, p part) (string, error) {
+	switch p.kind {
+	case partLiteral:
+		return p.text, nil
+	case partVariable:
+		return e.variable(p.text)
+	case partFile:
+		path, err := e.path(p)
+		if err != nil {
+			return "", err
+		}
+		return readValueFile(path)
+	case partToken:
+		return e.token(ctx, p.text)
+	case partUUID:
+		return e.UUID(), nil
+	case partNow:
+		return strconv.FormatInt(e.Now().Unix(), 10), nil
+	case partNowMS:
+		return strconv.FormatInt(e.Now().UnixMilli(), 10), nil
+	default:
+		return "", fmt.Errorf("this placeholder has no value here")
+	}
+}
+
+// variable reads an environment variable, which must be set (cases G02, G03).
+func (e Environment) variable(name string) (string, error) {
+	value, ok := e.LookupEnv(name)
+	switch {
+	case !ok:
+		return "", fmt.Errorf("%w: the environment variable %s is not set", ErrUnresolvedReference, shownName(name))
+	case value == "":
+		return "", fmt.Errorf("%w: the environment variable %s is empty", ErrUnresolvedReference, shownName(name))
+	}
+	return value, nil
+}
+
+// path is the path of the file that a part refers to.
+func (e Environment) path(file part) (string, error) {
+	path := ""
+	for _, p := range file.path {
+		text, err := e.read(context.Background(), p)
+		if err != nil {
+			return "", err
+		}
+		path += text
+	}
+	return path, nil
+}
+
+// token reads the access token of another provider. Its failure stays what it
+// is, an outage or a refusal, and names that provider.
+func (e Environment) token(ctx context.Context, provider string) (string, error) {
+	token, err := e.Token(ctx, provider)
+	var failed *tokens.AuthenticationError
+	switch {
+	case errors.As(err, &failed):
+		copied := *failed
+		copied.Status, copied.Description = 0, ""
+		copied.Err = fmt.Errorf("{token.%s}: %w", shownName(provider), err)
+		return "", &copied
+	case err != nil:
+		return "", fmt.Errorf("{token.%s}: %w", shownName(provider), err)
+	}
+	return token.Reveal(), nil
+}

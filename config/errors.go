@@ -1,0 +1,154 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// ErrUnresolvedReference means that a value refers to an environment variable
+// or a file that gives nothing: unset, empty, missing or unreadable.
+var ErrUnresolvedReference = errors.New("unresolved reference")
+
+// A ConfigurationError says what is wrong with a configuration, and where. It
+// names providers, fields, variables and files, and never shows a value.
+type ConfigurationError struct {
+	// File is the configuration file, empty where there is none.
+	File string
+	// Line and Column count from 1; 0 where they are not known.
+	Line, Column int
+	// Provider is the provider's name, empty where none is at fault.
+	Provider string
+	// Field is the path of the field, such as token_request.timeout.
+	Field string
+	// Err is the cause (the seed's original_error).
+	Err error
+}
+
+func (e *ConfigurationError) Error() string {
+	return describe(position{e.File, e.Line, e.Column}, e.Provider, e.Field, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *ConfigurationError) Unwrap() error { return e.Err }
+
+// A ValidationError says that a token_url or a scope is not of the form that
+// it must have. It never shows the value.
+type ValidationError struct {
+	// File is the configuration file, empty where there is none.
+	File string
+	// Line and Column count from 1; 0 where they are not known.
+	Line, Column int
+	// Provider is the provider's name.
+	Provider string
+	// Field is token_url or scope.
+	Field string
+	// Err is the cause (the seed's original_error).
+	Err error
+}
+
+func (e *ValidationError) Error() string {
+	return describe(position{e.File, e.Line, e.Column}, e.Provider, e.Field, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *ValidationError) Unwrap() error { return e.Err }
+
+func describe(at position, provider, field string, err error) string {
+	var b strings.Builder
+	if place := at.String(); place != "" {
+		b.WriteString(place + ": ")
+	}
+	if provider != "" {
+		b.WriteString("provider " + shownName(provider) + ": ")
+	}
+	if field != "" {
+		b.WriteString(field + ": ")
+	}
+	fmt.Fprintf(&b, "%v", err)
+	return b.String()
+}
+
+// A position is a place in a configuration file. The zero position is that of
+// a field that comes from elsewhere.
+type position struct {
+	file         string
+	line, column int
+}
+
+func (p position) String() string {
+	switch {
+	case p.line == 0:
+		return shownPath(p.file)
+	case p.column == 0:
+		return fmt.Sprintf("%s:%d", shownPath(p.file), p.line)
+	}
+	return strings.TrimPrefix(fmt.Sprintf("%s:%d:%d", shownPath(p.file), p.line, p.column), ":")
+}
+
+// where finds a field's position, or that of the nearest one around it.
+func (p *Provider) where(field string) position {
+	for {
+		if at, ok := p.origin[field]; ok {
+			return at
+		}
+		if field == "" {
+			return position{}
+		}
+		field = field[:max(strings.LastIndexByte(field, '.'), 0)]
+	}
+}
+
+// misconfigured makes a ConfigurationError about a field of a provider.
+func (p *Provider) misconfigured(name, field string, err error) error {
+	at := p.where(field)
+	return &ConfigurationError{File: at.file, Line: at.line, Column: at.column, Provider: name, Field: field, Err: err}
+}
+
+// invalid makes a ValidationError about a field of a provider.
+func (p *Provider) invalid(name, field string, err error) error {
+	at := p.where(field)
+	return &ValidationError{File: at.file, Line: at.line, Column: at.column, Provider: name, Field: field, Err: err}
+}
+
+// faults collects all that is wrong with one provider.
+type faults struct {
+	provider *Provider
+	name     string
+	errs     []error
+}
+
+func (f *faults) add(field, format string, args ...any) {
+	f.errs = append(f.errs, f.provider.misconfigured(f.name, field, fmt.Errorf(format, args...)))
+}
+
+// plainName is a name that may be repeated in an error. One of other
+// characters may be a value in the wrong place.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+func shownName(name string) string {
+	if plainName.MatchString(name) {
+		return name
+	}
+	return fmt.Sprintf("(a name of %d bytes)", len(name))
+}
+
+// shownPath quotes a path that would disturb a log line.
+func shownPath(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(path)
+	}
+	return path
+}
+
+// A hushed error has a cause whose text may quote what was read.
+type hushed struct {
+	text  string
+	cause error
+}
+
+func (h *hushed) Error() string { return h.text }
+func (h *hushed) Unwrap() error { return h.cause }

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// jsonName is the name of a struct's field in JSON, empty for one that is not
+// part of the configuration.
+func jsonName(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	return name
+}
+
+// fieldNames lists the JSON names of a struct's fields.
+func fieldNames(t reflect.Type) []string {
+	var names []string
+	for field := range fieldsOf(t) {
+		names = append(names, jsonName(field))
+	}
+	return names
+}
+
+// fieldsOf yields the fields of a struct that are part of the configuration.
+func fieldsOf(t reflect.Type) func(func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range t.NumField() {
+			if field := t.Field(i); jsonName(field) != "" && !yield(field) {
+				return
+			}
+		}
+	}
+}
+
+// join makes the path of what lies in something else.
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// visit calls leaf for each field that is set, in a fixed order, with its path:
+// names of fields and keys of maps, joined by dots. A leaf may change the field
+// and then returns true.
+func visit(v reflect.Value, path string, leaf func(path string, v reflect.Value) (changed bool)) (changed bool) {
+	switch {
+	case v.IsZero():
+		return false
+	case v.Kind() == reflect.Struct:
+		for field := range fieldsOf(v.Type()) {
+			changed = visit(v.FieldByIndex(field.Index), join(path, jsonName(field)), leaf) || changed
+		}
+		return changed
+	case v.Kind() == reflect.Map:
+		for _, key := range sortedKeys(v) {
+			entry := reflect.New(v.Type().Elem()).Elem()
+			entry.Set(v.MapIndex(key))
+			if visit(entry, join(path, key.String()), leaf) {
+				v.SetMapIndex(key, entry)
+				changed = true
+			}
+		}
+		return changed
+	default:
+		return leaf(path, v)
+	}
+}
+
+func sortedKeys(m reflect.Value) []reflect.Value {
+	return slices.SortedFunc(slices.Values(m.MapKeys()), func(a, b reflect.Value) int {
+		return strings.Compare(a.String(), b.String())
+	})
+}
+
+// ResolvePaths makes relative paths absolute against a folder: those of the
+// _file fields and of each {file.PATH}.
+func (p *Provider) ResolvePaths(folder string) {
+	visit(reflect.ValueOf(p).Elem(), "", func(_ string, v reflect.Value) bool {
+		switch value := v.Addr().Interface().(type) {
+		case *Template:
+			*value = value.ResolvePaths(folder)
+		case *[]Template:
+			for i := range *value {
+				(*value)[i] = (*value)[i].ResolvePaths(folder)
+			}
+		case *Path:
+			*value = value.ResolvePaths(folder)
+		}
+		return true
+	})
+}
+
+// sorted lists the keys of a map in a stable order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"errors"
+	"path/filepath"
+)
+
+// providersKey is the member of litellm_config.json that is ours.
+const providersKey = "oauth2_providers"
+
+// seedFields are the fields of CrewAI's document. In its file they are literal
+// but for os.environ/NAME: a secret with a brace in it works as it is.
+var seedFields = []string{"client_id", "client_secret", "token_url", "scope", "refresh_token"}
+
+// LoadFile reads providers from a file like CrewAI's litellm_config.json.
+// Relative paths in it are relative to its folder. The error is a
+// *ConfigurationError, or several of them joined.
+func LoadFile(path string) (Providers, error) {
+	content, err := ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFile(path, content)
+}
+
+// ParseFile is LoadFile for content that was read already:
+//
+//	{"oauth2_providers": {"<name>": {"client_id": "…", …}, …}}
+//
+// The fields of CrewAI's document (client_id, client_secret, token_url, scope,
+// refresh_token) are literal, but os.environ/NAME is that environment variable.
+// All other fields of a Provider work as well. Other members of the outer
+// object are somebody else's and are ignored.
+func ParseFile(path string, content []byte) (Providers, error) {
+	document, problem := parseJSON(content)
+	if problem != nil {
+		line, column := lineAndColumn(content, problem.offset)
+		return nil, &ConfigurationError{File: path, Line: line, Column: column, Err: problem.err}
+	}
+	d := &decoder{file: path, data: content, literals: seedFields}
+	providers := d.document(document)
+	if err := errors.Join(d.errs...); err != nil {
+		return nil, err
+	}
+	folder, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, &ConfigurationError{File: path, Err: err}
+	}
+	for _, provider := range providers {
+		provider.ResolvePaths(folder)
+	}
+	return providers, nil
+}
+
+// document decodes the outer object of a file.
+func (d *decoder) document(n node) Providers {
+	if n.kind != kindObject {
+		d.fail(n.start, "", "the file must hold an object with %s, not %s", providersKey, n.kind)
+		return nil
+	}
+	var found *member
+	guess := ""
+	for i, m := range n.members {
+		switch {
+		case m.name != providersKey:
+			guess += nearest(m.name, []string{providersKey})
+		case found != nil:
+			d.fail(m.start, providersKey, "is set twice; keep one of them")
+		default:
+			found = &n.members[i]
+		}
+	}
+	switch {
+	case found != nil:
+		return d.providers(found.value, providersKey)
+	case guess != "":
+		d.fail(n.start, "", "the file has no %s, but a similar name: is it misspelt?", providersKey)
+	default:
+		d.fail(n.start, "", `the file has no %s; it holds {"oauth2_providers": {"<name>": {…}}}`, providersKey)
+	}
+	return nil
+}

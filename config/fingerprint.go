@@ -1,0 +1,154 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"net/http"
+)
+
+// Fingerprint names a token: it is the hash of the provider's name and of all
+// that shapes its token request, the values of environment variables and the
+// fingerprints of {token.PROVIDER} among it, in hexadecimal. A changed client
+// secret never meets an old token (case L05). The contents of files are not in
+// it, only their paths: a file may be rotated while its token is good. Nor are
+// time limits, retries and what shapes LLM requests. Fields that say the same
+// in other words have the same fingerprint.
+func Fingerprint(name string, all Providers, environment Environment) (string, error) {
+	if errs := all.checkTokens(); len(errs) > 0 {
+		return "", errors.Join(errs...)
+	}
+	sum, err := fingerprint(name, all, environment.complete())
+	return hex.EncodeToString(sum[:]), err
+}
+
+func fingerprint(name string, all Providers, environment Environment) (sum [sha256.Size]byte, err error) {
+	provider := all[name]
+	if provider == nil {
+		return sum, &ConfigurationError{Provider: name, Err: errors.New("no provider of this name is declared")}
+	}
+	r, f := provider.request(name, environment)
+	if err := errors.Join(f.errs...); err != nil {
+		return sum, err
+	}
+	h := newHasher()
+	h.write("provider", name)
+	h.write("auth_method", string(r.authMethod))
+	h.write("grant_type", r.grantType)
+	h.write("method", r.method)
+	h.write("encoding", string(r.encoding))
+	for _, field := range []struct {
+		role   string
+		values []*value
+	}{
+		{"token_url", []*value{r.tokenURL}},
+		{"client_id", []*value{r.clientID}},
+		{"client_secret", []*value{r.clientSecret}},
+		{"refresh_token", []*value{r.refreshToken}},
+		{"scope", []*value{r.scope}},
+		{"parameter", r.parameters},
+		{"header", r.header},
+	} {
+		for _, v := range field.values {
+			if v == nil {
+				continue
+			}
+			wireName := v.name
+			if field.role == "header" {
+				wireName = http.CanonicalHeaderKey(wireName)
+			}
+			h.write(field.role, wireName)
+			if err := h.writeValue(v, all); err != nil {
+				return sum, err
+			}
+		}
+	}
+	return h.sum(), nil
+}
+
+// A hasher is a hash of texts, each with its length: no text can look like
+// two, or like another's end.
+type hasher struct{ hash.Hash }
+
+func newHasher() hasher { return hasher{sha256.New()} }
+
+func (h hasher) write(texts ...string) {
+	for _, text := range texts {
+		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text))))
+		_, _ = h.Write([]byte(text))
+	}
+}
+
+func (h hasher) sum() (sum [sha256.Size]byte) {
+	h.Sum(sum[:0])
+	return sum
+}
+
+// writeValue writes what a value is made of, not what it reads as.
+func (h hasher) writeValue(v *value, all Providers) error {
+	h.write("value")
+	for _, p := range mergeLiterals(v.parts) {
+		h.write(string(p.kind))
+		switch p.kind {
+		case partVariable:
+			text, err := v.environment.variable(p.text)
+			if err != nil {
+				return v.broken(err)
+			}
+			h.write(p.text, text)
+		case partFile:
+			path, err := v.environment.path(p)
+			if err != nil {
+				return v.broken(err)
+			}
+			h.write(path)
+		case partToken:
+			identity, err := fingerprint(p.text, all, v.environment)
+			if err != nil {
+				return err
+			}
+			h.write(string(identity[:]))
+		default:
+			h.write(p.text)
+		}
+	}
+	return nil
+}
+
+// mergeLiterals joins neighbours that an escaped brace has split.
+func mergeLiterals(parts []part) []part {
+	var merged []part
+	for _, p := range parts {
+		if last := len(merged) - 1; last >= 0 && p.kind == partLiteral && merged[last].kind == partLiteral {
+			merged[last].text += p.text
+			continue
+		}
+		merged = append(merged, p)
+	}
+	return merged
+}
+
+// SecretsDigest returns a function that hashes the present contents of all
+// files that the token request is made of. Another result means that a secret
+// was rotated, so that it is worth asking again after a failure. A file that
+// cannot be read is part of the hash as well.
+func (p *Provider) SecretsDigest(environment Environment) func() [sha256.Size]byte {
+	r, _ := p.request("", environment)
+	return func() [sha256.Size]byte {
+		h := newHasher()
+		for _, v := range r.values() {
+			for _, file := range v.references(partFile) {
+				content, err := v.environment.read(context.Background(), file)
+				if err != nil {
+					h.write("error", err.Error())
+					continue
+				}
+				h.write("content", content)
+			}
+		}
+		return h.sum()
+	}
+}

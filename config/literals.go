@@ -1,0 +1,58 @@
+package config
+
+import (
+	"errors"
+	"slices"
+)
+
+// Locate notes where a field was read from, for errors about it: a file and a
+// line. The empty field stands for the provider as a whole.
+func (p *Provider) Locate(field, file string, line int) {
+	if p.origin == nil {
+		p.origin = make(map[string]position)
+	}
+	p.origin[field] = position{file: file, line: line}
+}
+
+// ValidateLiterals finds what is wrong with a provider whatever the environment
+// holds, and whatever another declaration adds to it: it reads no variable and
+// no file, and misses no field. An adapter can use it, which may run on another
+// machine than the server; Validate finds the rest. The error joins a
+// *ConfigurationError or *ValidationError for each fault.
+func (p *Provider) ValidateLiterals(name string) error {
+	r, f := p.request(name, noEnvironment())
+	if err := checkName(name); err != nil {
+		f.add("", "%w", err)
+	}
+	for _, v := range r.values() {
+		if v.isLiteral() {
+			if err := v.verify(); err != nil {
+				f.errs = append(f.errs, err)
+			}
+		}
+	}
+	p.validateLimits(f)
+	p.validatePlace(f)
+	p.HeaderUp.validate(f, p.EffectivePlace())
+	errs := slices.DeleteFunc(slices.Clone(f.errs), func(err error) bool { return errors.Is(err, ErrUnresolvedReference) })
+	if len(errs) < len(f.errs) {
+		// A word such as auth_method is a variable: what it rules out is not known.
+		return errors.Join(errs...)
+	}
+	p.validateGrant(f, r)
+	p.validateParams(f, r)
+	p.validateHeaders(f, r)
+	p.validateEncoding(f, r)
+	return errors.Join(f.errs...)
+}
+
+// noEnvironment has no variables.
+func noEnvironment() Environment {
+	return Environment{LookupEnv: func(string) (string, bool) { return "", false }}
+}
+
+// IsLiteral reports whether the value stands in the configuration itself.
+func (t Template) IsLiteral() bool {
+	parts, err := t.parse()
+	return err == nil && !slices.ContainsFunc(parts, func(p part) bool { return p.kind != partLiteral })
+}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+)
+
+// Equal reports whether two providers are configured alike. Where they were
+// read from does not matter.
+func Equal(a, b *Provider) bool {
+	first, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	second, err := json.Marshal(b)
+	return err == nil && bytes.Equal(first, second)
+}
+
+// Add adds the providers of another file. A provider may be in both if it is
+// the same in both.
+func (p Providers) Add(others Providers) error {
+	var errs []error
+	for _, name := range sorted(others) {
+		if known := p[name]; known != nil && !Equal(known, others[name]) {
+			errs = append(errs, others[name].misconfigured(name, "",
+				fmt.Errorf("is declared in %s too, and not with the same fields; declare it once", placeOf(known, ""))))
+			continue
+		}
+		p[name] = others[name]
+	}
+	return errors.Join(errs...)
+}
+
+// Complement adds providers that are declared beside a file. One that the file
+// declares too gets the fields of both; a field that is set in both is an
+// error. A field of token_request, place and header_up counts by itself, and so
+// does each parameter and header.
+func (p Providers) Complement(others Providers) error {
+	var errs []error
+	for _, name := range sorted(others) {
+		if p[name] == nil || others[name] == nil {
+			p[name] = others[name]
+			continue
+		}
+		merged, conflicts := merge(name, p[name], others[name])
+		errs = append(errs, conflicts...)
+		p[name] = merged
+	}
+	return errors.Join(errs...)
+}
+
+// merge makes one provider of two, which it leaves as they are.
+func merge(name string, a, b *Provider) (*Provider, []error) {
+	merged := &Provider{origin: make(map[string]position)}
+	maps.Copy(merged.origin, a.origin)
+	visit(reflect.ValueOf(b).Elem(), "", func(path string, _ reflect.Value) bool {
+		merged.origin[path] = b.where(path)
+		return false
+	})
+	var errs []error
+	mergeInto(reflect.ValueOf(merged).Elem(), reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem(), "", func(path string) {
+		errs = append(errs, a.misconfigured(name, path,
+			fmt.Errorf("is set here and in %s; keep one of them", placeOf(b, path))))
+	})
+	return merged, errs
+}
+
+// placeOf says where a field stands.
+func placeOf(p *Provider, path string) string {
+	if at := p.where(path).String(); at != "" {
+		return at
+	}
+	return "the provider block"
+}
+
+// mergeInto sets what is set in a or b, and reports the paths set in both.
+func mergeInto(to, a, b reflect.Value, path string, conflict func(path string)) {
+	switch {
+	case to.Kind() == reflect.Struct:
+		for field := range fieldsOf(to.Type()) {
+			i := field.Index
+			mergeInto(to.FieldByIndex(i), a.FieldByIndex(i), b.FieldByIndex(i), join(path, jsonName(field)), conflict)
+		}
+	case to.Kind() == reflect.Map && a.Len()+b.Len() > 0:
+		to.Set(reflect.MakeMap(to.Type()))
+		for _, from := range []reflect.Value{a, b} {
+			for _, key := range sortedKeys(from) {
+				if to.MapIndex(key).IsValid() {
+					conflict(join(path, shownName(key.String())))
+				}
+				to.SetMapIndex(key, from.MapIndex(key))
+			}
+		}
+	case b.IsZero():
+		to.Set(a)
+	case a.IsZero():
+		to.Set(b)
+	default:
+		conflict(path)
+	}
+}

@@ -1,0 +1,61 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// UnknownField is the error about a field that there is not (case G01), within
+// another field if that is not empty. It guesses which of the known ones was
+// meant.
+func UnknownField(provider, within, name string, known []string) error {
+	return &ConfigurationError{Provider: provider, Field: join(within, shownName(name)), Err: unknownField(name, known)}
+}
+
+func unknownField(name string, known []string) error {
+	if guess := nearest(name, known); guess != "" {
+		return fmt.Errorf("unknown field; did you mean %s?", guess)
+	}
+	return fmt.Errorf("unknown field; known are %s", strings.Join(known, ", "))
+}
+
+// nearest finds the known name that a misspelt one most probably means: at most
+// two letters away, or the same but for case and separators.
+func nearest(name string, known []string) string {
+	best, bestDistance := "", 3
+	if len(name) > 64 {
+		return ""
+	}
+	for _, candidate := range known {
+		distance := editDistance(simplified(name), simplified(candidate))
+		if distance < bestDistance && distance < len(candidate)/2 {
+			best, bestDistance = candidate, distance
+		}
+	}
+	return best
+}
+
+func simplified(name string) string {
+	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
+}
+
+// editDistance counts the letters to insert, delete or replace (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

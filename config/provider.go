@@ -1,0 +1,176 @@
+package config
+
+import (
+	"net/http"
+	"reflect"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// A Provider is where access tokens for LLM requests come from: a client that
+// is registered with an OAuth2 authorization server.
+//
+// Every value may hold placeholders: `{env.NAME}` is an environment variable,
+// `{file.PATH}` a file's content without its trailing newline,
+// `{token.PROVIDER}` the access token of another provider, `{uuid}` a random
+// UUID, `{now}` and `{now_ms}` the time in seconds and milliseconds since 1970,
+// `{token_url}` the provider's own token endpoint. A literal brace is written
+// `\{`. A value that is exactly `os.environ/NAME` is that environment variable.
+// What is unset, empty or unreadable is an error.
+type Provider struct {
+	// The client's identifier at the authorization server (RFC 6749 §2.2).
+	// Required.
+	ClientID Template `json:"client_id,omitempty"`
+
+	// The client's secret (RFC 6749 §2.3.1). Required, unless `auth_method` is
+	// `none`. Refer to it by `{env.NAME}` or `{file.PATH}`: a literal secret
+	// can be read by everyone who can read the configuration.
+	ClientSecret Template `json:"client_secret,omitempty"`
+
+	// The token endpoint (RFC 6749 §3.2): an `https` URL. An `http` URL works,
+	// and is warned about unless its host is loopback, because the secret
+	// travels in the clear. Required.
+	TokenURL Template `json:"token_url,omitempty"`
+
+	// What to ask for: scopes separated by single spaces (RFC 6749 §3.3).
+	// Default: none, no `scope` is sent.
+	Scope Template `json:"scope,omitempty"`
+
+	// A refresh token (RFC 6749 §6). It is used first; if the server refuses
+	// it, client credentials are used. Default: none.
+	RefreshToken Template `json:"refresh_token,omitempty"`
+
+	// A file that holds the client's identifier, instead of `client_id`. It is
+	// read at every token request, a trailing newline removed.
+	ClientIDFile Path `json:"client_id_file,omitempty"`
+
+	// A file that holds the client's secret, instead of `client_secret`. It is
+	// read at every token request, a trailing newline removed, so that a
+	// rotated secret needs no reload.
+	ClientSecretFile Path `json:"client_secret_file,omitempty"`
+
+	// A file that holds the refresh token, instead of `refresh_token`. It is
+	// read at every token request, a trailing newline removed.
+	RefreshTokenFile Path `json:"refresh_token_file,omitempty"`
+
+	// How the client proves its identity (RFC 6749 §2.3):
+	// `client_secret_post` sends client_id and client_secret as parameters,
+	// `client_secret_basic` in the Authorization header, form-encoded as the
+	// RFC wants it, `client_secret_basic_raw` the same without that encoding,
+	// for servers that do not undo it, `none` sends the client_id alone.
+	// Default: `client_secret_post`.
+	AuthMethod Template `json:"auth_method,omitempty"`
+
+	// The grant to ask with (RFC 6749 §4), any word or URN; `none` sends no
+	// grant_type. Default: `client_credentials`.
+	GrantType Template `json:"grant_type,omitempty"`
+
+	// What else shapes the token request.
+	TokenRequest TokenRequest `json:"token_request,omitzero"`
+
+	// How long before its end a token is replaced: a duration such as `5m`, of
+	// which at most half the token's life counts, or `auto`: 20 % of the
+	// token's life, at least 60 s, at most half its life, ± 10 %.
+	// Default: `auto`.
+	RefreshBefore RefreshBefore `json:"refresh_before,omitzero"`
+
+	// Where the token goes on LLM requests.
+	// Default: `Authorization`, behind `Bearer `.
+	Place Place `json:"place,omitzero"`
+
+	// Headers of LLM requests that accompany the token.
+	HeaderUp HeaderUp `json:"header_up,omitzero"`
+
+	// origin says where each field was read from, by its path.
+	origin map[string]position
+}
+
+// A TokenRequest is what shapes the request to the token endpoint, besides the
+// client's credentials, grant and scope.
+type TokenRequest struct {
+	// Further parameters by name, such as `audience` or `resource`.
+	Params map[string]Template `json:"params,omitempty"`
+
+	// Headers by name.
+	Headers map[string][]Template `json:"headers,omitempty"`
+
+	// The HTTP method: `POST`, `GET`, `PUT` or `PATCH`. Default: `POST`.
+	Method Template `json:"method,omitempty"`
+
+	// How parameters are sent: `form` (application/x-www-form-urlencoded,
+	// RFC 6749 §4.4.2), `json`, `query` (in the URL), or `none` (not at all).
+	// Default: `form`.
+	Encoding Template `json:"encoding,omitempty"`
+
+	// The longest time that one attempt may take, at most `5m`.
+	// Default: `10s`.
+	Timeout Duration `json:"timeout,omitzero"`
+
+	// The number of attempts after the first, 1 s, 2 s, 4 s … apart, from 0 to
+	// 10. Default: 3.
+	Retries *int `json:"retries,omitempty"`
+
+	// Statuses from 400 to 599 that are tried again besides 408, 429 and 5xx.
+	RetryOn []int `json:"retry_on,omitempty"`
+}
+
+// A Place is where the token goes on LLM requests.
+type Place struct {
+	// The header's name. Default: `Authorization`.
+	Header string `json:"header,omitempty"`
+
+	// What stands before the token, taken literally, its trailing space too.
+	// Default: `Bearer ` in `Authorization`, nothing in other headers.
+	Prefix *string `json:"prefix,omitempty"`
+}
+
+// EffectivePlace is the place of the token with defaults filled in.
+func (p *Provider) EffectivePlace() EffectivePlace {
+	place := EffectivePlace{Header: "Authorization"}
+	if p.Place.Header != "" {
+		place.Header = http.CanonicalHeaderKey(p.Place.Header)
+	}
+	switch {
+	case p.Place.Prefix != nil:
+		place.Prefix = *p.Place.Prefix
+	case place.Header == "Authorization":
+		place.Prefix = "Bearer "
+	}
+	return place
+}
+
+// An EffectivePlace is a header and what stands before the token in it.
+type EffectivePlace struct{ Header, Prefix string }
+
+// EffectiveRetries is the number of attempts after the first.
+func (p *Provider) EffectiveRetries() int {
+	if p.TokenRequest.Retries != nil {
+		return *p.TokenRequest.Retries
+	}
+	return tokens.DefaultRetries
+}
+
+// EffectiveTimeout is the longest time that one attempt may take.
+func (p *Provider) EffectiveTimeout() time.Duration {
+	if p.TokenRequest.Timeout != 0 {
+		return time.Duration(p.TokenRequest.Timeout)
+	}
+	return tokens.DefaultTimeout
+}
+
+// MarshalLogObject keeps a provider that is logged from showing its values:
+// a log gets the names of the fields that are set.
+func (p *Provider) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
+	visit(reflect.ValueOf(p).Elem(), "", func(path string, _ reflect.Value) bool {
+		encoder.AddBool(path, true)
+		return false
+	})
+	return nil
+}
+
+// Providers are providers by name. Names are made of letters, digits, ".", "_"
+// and "-".
+type Providers map[string]*Provider

@@ -1,0 +1,266 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// A request is everything that shapes a provider's token request: values that
+// are read anew for each attempt, and words that are fixed when the
+// configuration is loaded.
+type request struct {
+	tokenURL, clientID, clientSecret, refreshToken, scope *value
+	parameters, header                                    []*value
+
+	authMethod tokens.AuthMethod
+	grantType  string
+	method     string
+	encoding   tokens.Encoding
+}
+
+// request makes the token request of a provider. Values that cannot be parsed
+// are among the faults, and missing.
+func (p *Provider) request(name string, environment Environment) (*request, *faults) {
+	f := &faults{provider: p, name: name}
+	environment = environment.complete()
+	r := &request{}
+
+	r.tokenURL = p.value(f, environment, "token_url", p.TokenURL.parse, nil)
+	if r.tokenURL != nil {
+		r.tokenURL.check, r.tokenURL.invalid = checkURL, true
+	}
+	read := func(field string, parse func() ([]part, error)) *value {
+		return p.value(f, environment, field, parse, r.tokenURL)
+	}
+	either := func(field string, t Template, file Path) *value {
+		if file != "" {
+			return read(field+"_file", file.parse)
+		}
+		return read(field, t.parse)
+	}
+	r.clientID = either("client_id", p.ClientID, p.ClientIDFile)
+	r.clientSecret = either("client_secret", p.ClientSecret, p.ClientSecretFile)
+	r.refreshToken = either("refresh_token", p.RefreshToken, p.RefreshTokenFile)
+	if r.scope = read("scope", p.Scope.parse); r.scope != nil {
+		r.scope.check, r.scope.invalid = checkScope, true
+	}
+	for _, name := range sorted(p.TokenRequest.Params) {
+		if v := read("token_request.params."+name, p.TokenRequest.Params[name].parse); v != nil {
+			v.name = name
+			r.parameters = append(r.parameters, v)
+		}
+	}
+	for _, name := range sorted(p.TokenRequest.Headers) {
+		for _, template := range p.TokenRequest.Headers[name] {
+			if v := read("token_request.headers."+name, template.parse); v != nil {
+				v.name, v.check = name, checkHeaderValue
+				r.header = append(r.header, v)
+			}
+		}
+	}
+
+	r.authMethod = word(f, environment, "auth_method", p.AuthMethod, tokens.ClientSecretPost,
+		tokens.ClientSecretPost, tokens.ClientSecretBasic, tokens.ClientSecretBasicRaw, tokens.NoAuthentication)
+	r.grantType = word(f, environment, "grant_type", p.GrantType, tokens.GrantClientCredentials)
+	r.method = word(f, environment, "token_request.method", p.TokenRequest.Method, "POST", "POST", "GET", "PUT", "PATCH")
+	r.encoding = word(f, environment, "token_request.encoding", p.TokenRequest.Encoding, tokens.EncodingForm,
+		tokens.EncodingForm, tokens.EncodingJSON, tokens.EncodingQuery, tokens.EncodingNone)
+	return r, f
+}
+
+// values lists all values of the request in a fixed order.
+func (r *request) values() []*value {
+	var all []*value
+	for _, v := range []*value{r.tokenURL, r.clientID, r.clientSecret, r.refreshToken, r.scope} {
+		if v != nil {
+			all = append(all, v)
+		}
+	}
+	return append(append(all, r.parameters...), r.header...)
+}
+
+// word resolves a template that is one word, of a few if there are any.
+func word[T ~string](f *faults, environment Environment, field string, t Template, standard T, words ...T) T {
+	text, err := t.constant(environment, partVariable)
+	if err != nil {
+		f.add(field, "%w", err)
+		return standard
+	}
+	if text == "" {
+		return standard
+	}
+	known := ""
+	for i, w := range words {
+		if T(text) == w {
+			return w
+		}
+		known += map[bool]string{true: ", "}[i > 0] + string(w)
+	}
+	if known != "" {
+		f.add(field, "is none of %s", known)
+		return standard
+	}
+	return T(text)
+}
+
+// A value is one value of a token request. It implements tokens.Value.
+type value struct {
+	provider     *Provider
+	providerName string
+	// field is the value's path in the provider, name its name on the wire.
+	field, name string
+	parts       []part
+	environment Environment
+	// tokenURL is what {token_url} stands for.
+	tokenURL *value
+	// check is the rule that what was read must obey; a breach is a
+	// ValidationError if invalid is set.
+	check   func(string) error
+	invalid bool
+}
+
+// value parses one value. It is nil if nothing is configured, or nonsense.
+func (p *Provider) value(f *faults, environment Environment, field string, parse func() ([]part, error), tokenURL *value) *value {
+	parts, err := parse()
+	for _, part := range parts {
+		if part.kind == partTokenURL && field == "token_url" {
+			err = errors.New("{token_url} cannot stand in token_url itself")
+		}
+	}
+	if err != nil {
+		f.add(field, "%w", err)
+		return nil
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	return &value{provider: p, providerName: f.name, field: field, parts: parts, environment: environment, tokenURL: tokenURL}
+}
+
+// Read reads the value anew. The error is a *ConfigurationError that wraps
+// ErrUnresolvedReference where a variable or a file gives nothing, a
+// *ConfigurationError or *ValidationError where what was read breaks a rule,
+// and the other provider's own error where {token.PROVIDER} fails.
+func (v *value) Read(ctx context.Context) (tokens.Secret, error) {
+	var b strings.Builder
+	for _, p := range v.parts {
+		text, err := v.part(ctx, p)
+		if err != nil {
+			return tokens.Secret{}, err
+		}
+		b.WriteString(text)
+	}
+	if v.check != nil {
+		if err := v.check(b.String()); err != nil {
+			return tokens.Secret{}, v.broken(err)
+		}
+	}
+	return tokens.NewSecret(b.String()), nil
+}
+
+func (v *value) part(ctx context.Context, p part) (string, error) {
+	if p.kind == partTokenURL {
+		if v.tokenURL == nil {
+			return "", v.broken(errors.New("{token_url} stands for a token_url that is missing or wrong"))
+		}
+		address, err := v.tokenURL.Read(ctx)
+		return address.Reveal(), err
+	}
+	text, err := v.environment.read(ctx, p)
+	if errors.Is(err, ErrUnresolvedReference) {
+		return "", v.provider.misconfigured(v.providerName, v.field, err)
+	}
+	return text, err
+}
+
+func (v *value) broken(err error) error {
+	if v.invalid {
+		return v.provider.invalid(v.providerName, v.field, err)
+	}
+	return v.provider.misconfigured(v.providerName, v.field, err)
+}
+
+// verify reads the value as far as that needs no network: the token of another
+// provider is not asked for.
+func (v *value) verify() error {
+	if len(v.references(partToken)) == 0 {
+		_, err := v.Read(context.Background())
+		return err
+	}
+	for _, p := range v.parts {
+		if p.kind == partToken {
+			continue
+		}
+		if _, err := v.part(context.Background(), p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// references lists what the value refers to in one way.
+func (v *value) references(kind partKind) []part {
+	var found []part
+	for _, p := range v.parts {
+		if p.kind == kind {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// isLiteral reports whether the value stands in the configuration itself.
+func (v *value) isLiteral() bool {
+	return v != nil && len(v.references(partLiteral)) == len(v.parts)
+}
+
+// Client builds what asks for the provider's tokens. The error is that of
+// Validate, as far as the token request is concerned.
+func (p *Provider) Client(name string, environment Environment) (*tokens.Client, error) {
+	r, f := p.request(name, environment)
+	if err := errors.Join(f.errs...); err != nil {
+		return nil, err
+	}
+	if r.tokenURL == nil || r.clientID == nil {
+		return nil, p.misconfigured(name, "", fmt.Errorf("token_url and client_id are required"))
+	}
+	return &tokens.Client{
+		Provider:     name,
+		TokenURL:     r.tokenURL.orNil(),
+		AuthMethod:   r.authMethod,
+		GrantType:    r.grantType,
+		ClientID:     r.clientID.orNil(),
+		ClientSecret: r.clientSecret.orNil(),
+		RefreshToken: r.refreshToken.orNil(),
+		Scope:        r.scope.orNil(),
+		Parameters:   named(r.parameters),
+		Header:       named(r.header),
+		Method:       r.method,
+		Encoding:     r.encoding,
+		Timeout:      p.EffectiveTimeout(),
+		RetryOn:      p.TokenRequest.RetryOn,
+	}, nil
+}
+
+// orNil keeps a missing value from becoming an interface that is not nil.
+func (v *value) orNil() tokens.Value {
+	if v == nil {
+		return nil
+	}
+	return v
+}
+
+func named(values []*value) []tokens.Parameter {
+	var parameters []tokens.Parameter
+	for _, v := range values {
+		parameters = append(parameters, tokens.Parameter{Name: v.name, Value: v})
+	}
+	return parameters
+}
+
+// Interface guard
+var _ tokens.Value = (*value)(nil)

@@ -1,0 +1,217 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+const (
+	maxTimeout = 5 * time.Minute
+	maxRetries = 10
+)
+
+// Validate finds everything that is wrong with providers: missing fields,
+// fields that contradict each other, values that break a rule, variables and
+// files that give nothing, and providers whose {token.…} goes in a circle. It
+// reads variables and files, and touches no network. The error joins a
+// *ConfigurationError or *ValidationError for each fault.
+func (p Providers) Validate(environment Environment) error {
+	var errs []error
+	for _, name := range sorted(p) {
+		if p[name] == nil {
+			errs = append(errs, &ConfigurationError{Provider: name, Err: errors.New("the provider has no fields")})
+			continue
+		}
+		errs = append(errs, p[name].validate(name, environment)...)
+	}
+	return errors.Join(append(errs, p.checkTokens()...)...)
+}
+
+func (p *Provider) validate(name string, environment Environment) []error {
+	r, f := p.request(name, environment)
+	if err := checkName(name); err != nil {
+		f.add("", "%w", err)
+	}
+	p.validateCredentials(f, r)
+	for _, v := range r.values() {
+		if err := v.verify(); err != nil {
+			f.errs = append(f.errs, err)
+		}
+	}
+	p.validateGrant(f, r)
+	p.validateParams(f, r)
+	p.validateHeaders(f, r)
+	p.validateEncoding(f, r)
+	p.validateLimits(f)
+	p.validatePlace(f)
+	p.HeaderUp.validate(f, p.EffectivePlace())
+	if _, err := p.ResolveHeaderUp(name, environment); err != nil {
+		f.errs = append(f.errs, err)
+	}
+	return f.errs
+}
+
+// validateCredentials looks for what is missing, empty or there twice.
+func (p *Provider) validateCredentials(f *faults, r *request) {
+	needless := r.authMethod == tokens.NoAuthentication
+	var missing []string
+	for _, required := range []struct {
+		field    string
+		value    Template
+		file     Path
+		needless bool
+	}{
+		{"client_id", p.ClientID, p.ClientIDFile, false},
+		{"client_secret", p.ClientSecret, p.ClientSecretFile, needless},
+		{"token_url", p.TokenURL, "", false},
+		{"refresh_token", p.RefreshToken, p.RefreshTokenFile, true},
+	} {
+		switch {
+		case required.value != "" && required.file != "":
+			f.add(required.field+"_file", "is set beside %s; keep one of them", required.field)
+		case required.value == "" && required.file == "" && !required.needless:
+			missing = append(missing, required.field)
+		}
+	}
+	if len(missing) > 0 {
+		f.add(strings.Join(missing, ", "), "required, but missing or empty")
+	}
+	// A secret that is never sent is a mistake in one of the two (case G14).
+	unsent := map[string]bool{"client_secret": p.ClientSecret != "", "client_secret_file": p.ClientSecretFile != ""}
+	for _, field := range sorted(unsent) {
+		if needless && unsent[field] {
+			f.add(field, "is set, but auth_method none does not send it; remove one of them")
+		}
+	}
+}
+
+func (p *Provider) validateGrant(f *faults, r *request) {
+	if r.grantType == tokens.GrantRefreshToken {
+		f.add("grant_type", "refresh_token is chosen by itself where the field refresh_token is set; remove grant_type")
+	}
+}
+
+// parameterFields are the parameters that the client sends itself, and the
+// fields that they come from.
+var parameterFields = map[string]string{
+	"grant_type":    "grant_type",
+	"client_id":     "client_id",
+	"client_secret": "client_secret",
+	"scope":         "scope",
+	"refresh_token": "refresh_token",
+}
+
+func (p *Provider) validateParams(f *faults, r *request) {
+	const params = "token_request.params"
+	for _, name := range sorted(p.TokenRequest.Params) {
+		field, ours := parameterFields[name]
+		switch {
+		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= 0x20 || r == 0x7F || r == '{' || r == '}' }):
+			f.add(params, "a name is empty or holds white space, control characters or braces")
+		case ours:
+			f.add(params+"."+name, "set the provider's field %s instead", field)
+		case strings.HasPrefix(name, "client_assertion") && r.authMethod != tokens.NoAuthentication:
+			// RFC 6749 §2.3: one method of authentication per request.
+			f.add(params+"."+name, "proves the client's identity a second time; set auth_method none")
+		case p.TokenRequest.Params[name] == "":
+			f.add(params+"."+name, "is empty; a parameter without a value counts as omitted (RFC 6749 §3.2)")
+		}
+	}
+}
+
+func (p *Provider) validateHeaders(f *faults, r *request) {
+	const headers = "token_request.headers"
+	basic := r.authMethod == tokens.ClientSecretBasic || r.authMethod == tokens.ClientSecretBasicRaw
+	names := checkHeaderNames(f, headers, p.TokenRequest.Headers)
+	if basic && slices.Contains(names, "Authorization") {
+		f.add(headers, "Authorization is where auth_method puts the client's credentials; remove the header, or choose another auth_method")
+	}
+}
+
+// checkHeaderNames looks for names that cannot be set, and gives the canonical
+// ones that can. A wrong name is not repeated: it may be a header with its value.
+func checkHeaderNames(f *faults, field string, headers map[string][]Template) []string {
+	var names []string
+	for _, name := range sorted(headers) {
+		canonical := http.CanonicalHeaderKey(name)
+		switch {
+		case !IsHeaderName(name):
+			f.add(field, "a name is no name of a header")
+		case isConnectionHeader(name):
+			f.add(field+"."+name, "belongs to the connection and cannot be set here")
+		case slices.Contains(names, canonical):
+			f.add(field+"."+name, "is set twice, in different spellings")
+		case len(headers[name]) == 0:
+			f.add(field+"."+name, "has no value")
+		default:
+			names = append(names, canonical)
+		}
+	}
+	return names
+}
+
+// validateEncoding finds what would not be sent.
+func (p *Provider) validateEncoding(f *faults, r *request) {
+	const encoding = "token_request.encoding"
+	if r.method == http.MethodGet && (r.encoding == tokens.EncodingForm || r.encoding == tokens.EncodingJSON) {
+		f.add(encoding, "a GET request has no body; choose query or none")
+	}
+	if r.encoding != tokens.EncodingNone {
+		return
+	}
+	unsent := map[string]bool{
+		"token_request.params": len(p.TokenRequest.Params) > 0,
+		"scope":                p.Scope != "",
+		"refresh_token":        p.RefreshToken != "",
+		"refresh_token_file":   p.RefreshTokenFile != "",
+	}
+	for _, field := range sorted(unsent) {
+		if unsent[field] {
+			f.add(field, "would not be sent, because token_request.encoding is none")
+		}
+	}
+}
+
+// validateLimits is for limits that were not read from JSON, too (case G13).
+func (p *Provider) validateLimits(f *faults) {
+	if timeout := time.Duration(p.TokenRequest.Timeout); timeout < 0 || timeout > maxTimeout {
+		f.add("token_request.timeout", "must be above 0 and at most 5m")
+	}
+	if retries := p.EffectiveRetries(); retries < 0 || retries > maxRetries {
+		f.add("token_request.retries", "must be from 0 to %d", maxRetries)
+	}
+	for _, status := range p.TokenRequest.RetryOn {
+		if status < 400 || status > 599 {
+			f.add("token_request.retry_on", "a status must be from 400 to 599")
+		}
+	}
+	if p.RefreshBefore < 0 {
+		f.add("refresh_before", "must be above 0, or auto")
+	}
+}
+
+func (p *Provider) validatePlace(f *faults) {
+	switch place := p.EffectivePlace(); {
+	case !IsHeaderName(place.Header):
+		f.add("place.header", "is no name of a header")
+	case isConnectionHeader(place.Header):
+		f.add("place.header", "%s belongs to the connection: a token in it would not arrive", place.Header)
+	case strings.HasPrefix(place.Prefix, osEnviron) || strings.Contains(place.Prefix, "{"):
+		f.add("place.prefix", "is taken literally, and may hold no placeholder")
+	default:
+		if err := checkHeaderValue(place.Prefix); err != nil {
+			f.add("place.prefix", "%w", err)
+		}
+	}
+}
+
+// errNotDeclared says that a {token.…} leads nowhere.
+func errNotDeclared(name string) error {
+	return fmt.Errorf("{token.%s}: no provider of this name is declared", shownName(name))
+}

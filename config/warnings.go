@@ -1,0 +1,50 @@
+package config
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// A Warning is about a field that works and is a risk.
+type Warning struct{ Field, Message string }
+
+// secretParameters are parameters and headers of token requests that hold a
+// secret whatever they are called for.
+var secretParameters = []string{
+	"actor_token", "apikey", "assertion", "authorization", "client_assertion", "password", "subject_token",
+}
+
+// Warnings lists what works and is a risk: a token URL without TLS (case G04),
+// secrets that stand in the configuration itself (case G16), and variables that
+// end with a newline. A literal secret in litellm_config.json is not warned
+// about: the file is made to hold it.
+func (p *Provider) Warnings() []Warning {
+	r, _ := p.request("", DefaultEnvironment())
+	var warnings []Warning
+	if r.tokenURL != nil && len(r.tokenURL.references(partToken)) == 0 {
+		if address, err := r.tokenURL.Read(context.Background()); err == nil && isPlainHTTP(address.Reveal()) {
+			warnings = append(warnings, Warning{"token_url", "the secret travels in the clear: use an https URL"})
+		}
+	}
+	if r.encoding == tokens.EncodingNone && r.authMethod == tokens.ClientSecretPost {
+		warnings = append(warnings, Warning{"auth_method", "the client's credentials are not sent, because token_request.encoding is none: choose client_secret_basic or none"})
+	}
+	for _, v := range r.values() {
+		if v.isSecret(r) && v.isLiteral() && p.where(v.field).file == "" {
+			warnings = append(warnings, Warning{v.field, "the secret stands in the configuration, where whoever can read that sees it: use {env.NAME}, {file.PATH} or a _file field"})
+		}
+		for _, variable := range v.references(partVariable) {
+			if text, ok := v.environment.LookupEnv(variable.text); ok && strings.HasSuffix(text, "\n") {
+				warnings = append(warnings, Warning{v.field, "the environment variable " + shownName(variable.text) + " ends with a newline, which is part of the value"})
+			}
+		}
+	}
+	return warnings
+}
+
+func (v *value) isSecret(r *request) bool {
+	return v == r.clientSecret || v == r.refreshToken || slices.Contains(secretParameters, strings.ToLower(v.name))
+}
