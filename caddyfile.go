@@ -1,0 +1,269 @@
+package oauth2llm
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/config"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption(appName, parseGlobalOption)
+	httpcaddyfile.RegisterHandlerDirective(appName, parseDirective)
+	httpcaddyfile.RegisterDirectiveOrder(appName, httpcaddyfile.Before, "reverse_proxy")
+}
+
+// parseGlobalOption parses the global option. It may stand several times: the
+// blocks add up.
+func parseGlobalOption(d *caddyfile.Dispenser, previous any) (any, error) {
+	app := new(App)
+	if previous, ok := previous.(httpcaddyfile.App); ok {
+		if err := json.Unmarshal(previous.Value, app); err != nil {
+			return nil, err
+		}
+	}
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: appName, Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile sets up the app from the global option. Syntax:
+//
+//	oauth2_llm {
+//		config_file <path>
+//		provider    <name> { ... }
+//	}
+//
+// Both may be repeated. Paths are relative to the Caddyfile's folder.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the option's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for d.NextBlock(0) {
+		known, err := a.unmarshalOption(d)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return d.Errf("unrecognized option '%s'", d.Val())
+		}
+	}
+	return nil
+}
+
+// unmarshalOption parses the options that the global option and the directive
+// share.
+func (d *Declarations) unmarshalOption(disp *caddyfile.Dispenser) (known bool, err error) {
+	switch disp.Val() {
+	case "config_file":
+		var path string
+		if !disp.AllArgs(&path) {
+			return true, disp.ArgErr()
+		}
+		d.addConfigFile(besideCaddyfile(disp.File(), path))
+	case "provider":
+		return true, d.unmarshalProvider(disp)
+	default:
+		return false, nil
+	}
+	return true, nil
+}
+
+// addConfigFile notes a file and the digest of what it holds now. A file that
+// cannot be read has none; loading the configuration says why.
+func (d *Declarations) addConfigFile(path string) {
+	d.ConfigFiles = append(d.ConfigFiles, path)
+	content, err := config.ReadFile(path)
+	if err != nil {
+		return
+	}
+	if d.ConfigFileDigests == nil {
+		d.ConfigFileDigests = make(map[string]string)
+	}
+	digest := sha256.Sum256(content)
+	d.ConfigFileDigests[path] = "sha256:" + hex.EncodeToString(digest[:])
+}
+
+// besideCaddyfile makes a path absolute that is relative to a Caddyfile's folder.
+func besideCaddyfile(caddyfile, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folderOf(caddyfile), path)
+}
+
+// parseDirective parses the directive, whose optional matcher has been taken
+// off already.
+func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := new(Handler)
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	if handler.declared() || declaredGlobally(h) {
+		return handler, nil
+	}
+	path := besideCaddyfile(h.File(), defaultConfigFile)
+	if _, err := os.Stat(path); err != nil {
+		return nil, h.Errf("no provider is declared, and there is no %s beside the Caddyfile: add a provider or a config_file", defaultConfigFile)
+	}
+	handler.addConfigFile(path)
+	return handler, nil
+}
+
+// declaredGlobally reports whether the global option declares anything.
+func declaredGlobally(h httpcaddyfile.Helper) bool {
+	option, ok := h.Option(appName).(httpcaddyfile.App)
+	app := new(App)
+	return ok && json.Unmarshal(option.Value, app) == nil && app.declared()
+}
+
+// UnmarshalCaddyfile sets up the handler from the directive. Syntax:
+//
+//	oauth2_llm [<matcher>] [<provider>] {
+//		config_file      <path>
+//		provider         <name> { ... }
+//		client_key       <name> <value>
+//		client_key       off
+//		default_provider <name>
+//		unknown_model    reject | pass | default
+//		keep_prefix
+//		keep_header      <name>...
+//		max_body         <size>
+//		token_wait       <duration>
+//		errors           respond | handle
+//	}
+//
+// With a provider every request gets that provider, and nothing in the body is
+// read or changed. Without one the prefix of the request's model chooses.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	if d.NextArg() {
+		h.Provider = d.Val()
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	seen := make(map[string]bool)
+	for d.NextBlock(0) {
+		option := d.Val()
+		known, err := h.unmarshalOption(d)
+		if err != nil {
+			return err
+		}
+		if known {
+			continue
+		}
+		if seen[option] && option != "client_key" && option != "keep_header" {
+			return d.Errf("%s is already specified", option)
+		}
+		seen[option] = true
+		if err := h.unmarshalHandlerOption(d, option); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) error {
+	switch option {
+	case "client_key":
+		return h.unmarshalClientKey(d)
+	case "default_provider":
+		return argument(d, &h.DefaultProvider)
+	case "unknown_model":
+		return oneOf(d, &h.UnknownModel, unknownModelReject, unknownModelPass, unknownModelDefault)
+	case "keep_prefix":
+		h.KeepPrefix = true
+		return argument(d)
+	case "keep_header":
+		names := d.RemainingArgs()
+		if len(names) == 0 {
+			return d.ArgErr()
+		}
+		h.KeepHeaders = append(h.KeepHeaders, names...)
+	case "max_body":
+		var text string
+		if err := argument(d, &text); err != nil {
+			return err
+		}
+		size, err := humanize.ParseBytes(text)
+		if err != nil || size == 0 || size > 1<<40 {
+			return d.Errf("max_body is no size such as 32MiB")
+		}
+		h.MaxBody = int64(size)
+	case "token_wait":
+		var text string
+		if err := argument(d, &text); err != nil {
+			return err
+		}
+		wait, err := caddy.ParseDuration(text)
+		if err != nil || wait <= 0 {
+			return d.Errf("token_wait is no duration above 0 such as 15s")
+		}
+		h.TokenWait = caddy.Duration(wait)
+	case "errors":
+		return oneOf(d, &h.Errors, errorsRespond, errorsHandle)
+	default:
+		return d.Errf("unrecognized option '%s'", option)
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalClientKey(d *caddyfile.Dispenser) error {
+	arguments := d.RemainingArgs()
+	switch {
+	case len(arguments) == 1 && arguments[0] == "off":
+		h.ClientKeysOff = true
+	case len(arguments) == 2:
+		if _, ok := h.ClientKeys[arguments[0]]; ok {
+			return d.Errf("client_key %s is already specified", arguments[0])
+		}
+		if h.ClientKeys == nil {
+			h.ClientKeys = make(map[string]ClientKey)
+		}
+		h.ClientKeys[arguments[0]] = ClientKey{Key: template(d, arguments[1])}
+	default:
+		// ArgErr would show the last argument, which may be a key.
+		return d.Errf("client_key: takes a name and a value, or off")
+	}
+	return nil
+}
+
+// argument parses exactly as many arguments as there are targets.
+func argument(d *caddyfile.Dispenser, targets ...*string) error {
+	if !d.AllArgs(targets...) {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+// oneOf parses one argument that is one of a few words.
+func oneOf(d *caddyfile.Dispenser, target *string, words ...string) error {
+	if err := argument(d, target); err != nil {
+		return err
+	}
+	for _, word := range words {
+		if *target == word {
+			return nil
+		}
+	}
+	return d.Errf("the value is none of %v", words)
+}
+
+// Interface guards
+var (
+	_ caddyfile.Unmarshaler = (*App)(nil)
+	_ caddyfile.Unmarshaler = (*Handler)(nil)
+)

@@ -1,0 +1,182 @@
+package caddytest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/luikyv/go-oidc/pkg/goidc"
+	"github.com/luikyv/go-oidc/pkg/provider"
+)
+
+// An authServer is an OAuth2 authorization server: the go-oidc library behind
+// a handler that counts, delays and breaks token requests. Its access tokens
+// are signed JWTs, so that whoever is given one can check it.
+type authServer struct {
+	t       *testing.T
+	address string
+	handler http.Handler
+	key     *ecdsa.PrivateKey
+
+	mu       sync.Mutex
+	listener net.Listener
+	server   *http.Server
+	revoked  map[string]bool
+
+	tokenRequests atomic.Int64
+	lifetime      atomic.Int64 // seconds
+	delay         atomic.Int64 // nanoseconds
+	// fault, if set, answers token requests in place of the server.
+	fault atomic.Pointer[http.HandlerFunc]
+	// lastForm is what the last token request sent.
+	lastForm atomic.Pointer[url.Values]
+}
+
+type oauthClient struct {
+	id, secret string
+	method     goidc.AuthnMethod
+}
+
+const testScope = "llm.read llm.write"
+
+// newAuthServer starts an authorization server that knows the clients.
+func newAuthServer(t *testing.T, clients ...oauthClient) *authServer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &authServer{t: t, key: key, revoked: map[string]bool{}}
+	s.lifetime.Store(3600)
+	s.start("127.0.0.1:0")
+
+	var registered []*goidc.Client
+	for _, c := range clients {
+		if c.method == "" {
+			c.method = goidc.AuthnMethodSecretPost
+		}
+		registered = append(registered, &goidc.Client{
+			ID: c.id, Secret: c.secret,
+			ClientMeta: goidc.ClientMeta{
+				TokenAuthnMethod: c.method,
+				ScopeIDs:         testScope,
+				GrantTypes:       []goidc.GrantType{goidc.GrantClientCredentials},
+			},
+		})
+	}
+	op, err := provider.New(s.issuer(), nil,
+		func(context.Context) (goidc.JSONWebKeySet, error) {
+			return goidc.JSONWebKeySet{Keys: []goidc.JSONWebKey{{Key: key, KeyID: "k1", Use: "sig", Algorithm: string(goidc.ES256)}}}, nil
+		},
+		provider.WithIDTokenSignatureAlgs(goidc.ES256),
+		provider.WithScopes(goidc.NewScope("llm.read"), goidc.NewScope("llm.write")),
+		provider.WithTokenAuthnMethods(goidc.AuthnMethodSecretPost, goidc.AuthnMethodSecretBasic),
+		provider.WithClientCredentialsGrant(),
+		provider.WithTokenOptions(func(context.Context, *goidc.Grant, *goidc.Client) goidc.TokenOptions {
+			return goidc.NewJWTTokenOptions(goidc.ES256, int(s.lifetime.Load()))
+		}),
+		provider.WithStaticClients(registered[0], registered[1:]...),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.handler = op.Handler()
+	s.mu.Unlock()
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *authServer) issuer() string   { return "http://" + s.address }
+func (s *authServer) tokenURL() string { return s.issuer() + "/token" }
+
+// start makes the server listen; stop makes connections to it fail.
+func (s *authServer) start(address string) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.address = listener.Addr().String()
+	s.listener = listener
+	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
+	go func(server *http.Server) { _ = server.Serve(listener) }(s.server)
+}
+
+func (s *authServer) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.server.Close()
+}
+
+func (s *authServer) restart() { s.start(s.address) }
+
+func (s *authServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	handler := s.handler
+	s.mu.Unlock()
+	if r.URL.Path == "/token" {
+		s.tokenRequests.Add(1)
+		time.Sleep(time.Duration(s.delay.Load()))
+		if fault := s.fault.Load(); fault != nil {
+			(*fault)(w, r)
+			return
+		}
+		if err := r.ParseForm(); err == nil {
+			s.lastForm.Store(&r.PostForm)
+		}
+	}
+	handler.ServeHTTP(w, r)
+}
+
+func (s *authServer) setFault(fault http.HandlerFunc) {
+	if fault == nil {
+		s.fault.Store(nil)
+		return
+	}
+	s.fault.Store(&fault)
+}
+
+// check returns the client that a token was issued to, or what is wrong with
+// the token.
+func (s *authServer) check(token string) (client string, problem string) {
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
+	if err != nil {
+		return "", "no token of this server"
+	}
+	var claims struct {
+		jwt.Claims
+		ClientID string `json:"client_id"`
+	}
+	if err := parsed.Claims(s.key.Public(), &claims); err != nil {
+		return "", "signed by someone else"
+	}
+	if err := claims.ValidateWithLeeway(jwt.Expected{Time: time.Now(), Issuer: s.issuer()}, 0); err != nil {
+		return "", "not valid: " + err.Error()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.revoked[token] {
+		return "", "revoked"
+	}
+	return claims.ClientID, ""
+}
+
+// revoke makes check refuse a token, which is an Authorization header's value.
+func (s *authServer) revoke(authorization string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked[strings.TrimPrefix(authorization, "Bearer ")] = true
+}

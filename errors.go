@@ -1,0 +1,198 @@
+package oauth2llm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/google/uuid"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/llm"
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// A problem is a request that the gateway answers itself. Its message is for
+// the client and names nothing but configured providers; the cause is for the
+// operator.
+type problem struct {
+	status  int
+	kind    string
+	code    string
+	message string
+	// retryAt is when it makes sense to try again; zero if nothing is known.
+	retryAt time.Time
+	// final tells SDKs that trying again is of no use.
+	final bool
+	cause error
+}
+
+// Error does not show the cause: handle_errors can put {err.message} into an
+// answer to a client.
+func (p *problem) Error() string { return p.code + ": " + p.message }
+
+func (p *problem) Unwrap() error { return p.cause }
+
+// Codes of the gateway's own answers; those about tokens are in package
+// tokens, those about requests in package llm.
+const (
+	codeInvalidAPIKey       = "invalid_api_key"
+	codeUnresolvedReference = "unresolved_reference"
+	codeUpstreamUnreachable = "upstream_unreachable"
+	codeUpstreamTimeout     = "upstream_timeout"
+)
+
+// statusClientClosedRequest is what Caddy logs when the client went away.
+const statusClientClosedRequest = 499
+
+// errTokenWait is the cause of the end of a wait for a token.
+var errTokenWait = errors.New("token_wait has passed; the token request goes on")
+
+func unauthenticated() *problem {
+	return &problem{
+		status: http.StatusUnauthorized, kind: llm.TypeAuthentication, code: codeInvalidAPIKey,
+		message: "no valid API key for this gateway was given; send one as Authorization: Bearer, X-Api-Key or Api-Key",
+	}
+}
+
+// requestProblem says what is wrong with a client's request.
+func requestProblem(err error) error {
+	var invalid *llm.RequestError
+	if errors.As(err, &invalid) {
+		return &problem{status: invalid.Status(), kind: llm.TypeInvalidRequest, code: invalid.Code, message: invalid.Message}
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return &problem{
+			status: http.StatusRequestEntityTooLarge, kind: llm.TypeInvalidRequest, code: llm.CodeBodyTooLarge,
+			message: "the request body is larger than this gateway accepts",
+		}
+	}
+	var known caddyhttp.HandlerError
+	if errors.As(err, &known) {
+		return known
+	}
+	if errors.Is(err, context.Canceled) {
+		return caddyhttp.Error(statusClientClosedRequest, err)
+	}
+	return &problem{
+		status: http.StatusBadRequest, kind: llm.TypeInvalidRequest, code: llm.CodeInvalidBody,
+		message: "the request body could not be read to its end", cause: err,
+	}
+}
+
+// tokenProblem says why there is no token. The authorization server's words
+// stay with the operator; a client's own key is never blamed, so nothing of
+// this is a 401 (case X05).
+func tokenProblem(provider string, err error) error {
+	p := &problem{kind: llm.TypeOAuth2Authentication, cause: err}
+	var failed *tokens.AuthenticationError
+	var misconfigured *config.ConfigurationError
+	switch {
+	case errors.As(err, &failed):
+		p.code, p.retryAt = failed.Code, failed.RetryAt
+		switch {
+		case failed.Code == tokens.CodeTimeout:
+			p.status = http.StatusGatewayTimeout
+			p.message = fmt.Sprintf("the token endpoint of provider %s did not answer in time", provider)
+		case failed.Code == tokens.CodeUnavailable:
+			p.status = http.StatusServiceUnavailable
+			p.message = fmt.Sprintf("the token endpoint of provider %s is unavailable", provider)
+		case failed.Temporary():
+			p.status = http.StatusBadGateway
+			p.message = fmt.Sprintf("the token endpoint of provider %s answers without a usable token", provider)
+		default:
+			p.status, p.final = http.StatusBadGateway, true
+			p.message = fmt.Sprintf("the gateway could not obtain an access token for provider %s (%s); its operator has to mend this", provider, failed.Code)
+		}
+	case errors.As(err, &misconfigured):
+		p.status, p.kind, p.code, p.final = http.StatusInternalServerError, llm.TypeOAuth2Configuration, codeUnresolvedReference, true
+		p.message = fmt.Sprintf("the configuration of provider %s refers to something that cannot be read; the operator of the gateway has to mend this", provider)
+	case errors.Is(err, errTokenWait):
+		p.status, p.code = http.StatusGatewayTimeout, tokens.CodeTimeout
+		p.message = fmt.Sprintf("no access token for provider %s arrived in time", provider)
+		p.retryAt = time.Now().Add(time.Second)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return caddyhttp.Error(statusClientClosedRequest, err)
+	default:
+		p.status, p.kind, p.code, p.final = http.StatusInternalServerError, llm.TypeOAuth2Configuration, codeUnresolvedReference, true
+		p.message = fmt.Sprintf("the gateway cannot obtain an access token for provider %s", provider)
+	}
+	return p
+}
+
+// upstreamProblem turns reverse_proxy's error about an upstream that could not
+// be reached into one that LLM clients can read. Errors of other handlers, and
+// those that say something else, are left alone.
+func upstreamProblem(err error) error {
+	var failed caddyhttp.HandlerError
+	if !errors.As(err, &failed) || !strings.HasPrefix(failed.Trace, "reverseproxy.") {
+		return err
+	}
+	switch failed.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
+		return &problem{
+			status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamUnreachable,
+			message: "the LLM could not be reached", cause: failed.Err,
+		}
+	case http.StatusGatewayTimeout:
+		return &problem{
+			status: http.StatusGatewayTimeout, kind: llm.TypeUpstream, code: codeUpstreamTimeout,
+			message: "the LLM did not answer in time", cause: failed.Err, retryAt: time.Now().Add(time.Second),
+		}
+	}
+	return err
+}
+
+// Bounds of the Retry-After that clients get: two SDKs wait any time they are
+// told.
+const (
+	minimumRetryAfter = 1
+	maximumRetryAfter = 30
+)
+
+// setHeaders sets what tells clients what to do: SDKs whether and when to try
+// again, others how to authenticate or encode (RFC 9110 §15.5).
+func (p *problem) setHeaders(header http.Header) {
+	switch p.status {
+	case http.StatusUnauthorized:
+		header.Set("WWW-Authenticate", "Bearer")
+	case http.StatusUnsupportedMediaType:
+		header.Set("Accept-Encoding", llm.AcceptedEncodings)
+	}
+	if p.final {
+		header.Set("X-Should-Retry", "false")
+	}
+	temporary := p.status == http.StatusServiceUnavailable || p.status == http.StatusGatewayTimeout
+	if temporary || (!p.retryAt.IsZero() && !p.final) {
+		seconds := int(time.Until(p.retryAt)/time.Second) + 1
+		header.Set("Retry-After", strconv.Itoa(min(max(seconds, minimumRetryAfter), maximumRetryAfter)))
+	}
+}
+
+// answer ends a request with an error: with a body that LLM clients
+// understand, or through handle_errors where the directive says so.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem) error {
+	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		replacer.Set("http.oauth2_llm.error.type", p.kind)
+		replacer.Set("http.oauth2_llm.error.code", p.code)
+	}
+	p.setHeaders(w.Header())
+	if h.Errors == errorsHandle {
+		return caddyhttp.Error(p.status, p)
+	}
+	body := llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: uuid.NewString()}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Request-Id", body.RequestID)
+	w.WriteHeader(p.status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body.AppendJSON(nil))
+	}
+	return nil
+}

@@ -1,0 +1,384 @@
+package oauth2llm
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/llm"
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// Handler puts an OAuth2 access token on LLM requests. It checks the client's
+// key, finds the provider (a fixed one, or the prefix of the request's model),
+// removes the client's credentials from a copy of the request, sets the
+// provider's token, and hands the copy to the next handler, usually
+// `reverse_proxy`.
+//
+// It sets these placeholders:
+//
+// Placeholder | Description
+// ------------|-------------
+// `{http.oauth2_llm.provider}` | The provider's name
+// `{http.oauth2_llm.model}` | The model as it is sent upstream
+// `{http.oauth2_llm.error.type}` | The type of the error that the gateway answered
+// `{http.oauth2_llm.error.code}` | Its code
+// `{http.auth.user.id}` | The name of the client whose key was given
+//
+// and adds the fields `llm_provider`, `llm_model`, `llm_error_code` and
+// `llm_token_wait` to the access log.
+type Handler struct {
+	Declarations
+
+	// The provider whose token every request gets. The request's body is then
+	// neither read nor changed. If empty, the request's model chooses.
+	Provider string `json:"provider,omitempty"`
+
+	// Who may use this gateway: keys by client name. A client sends its key as
+	// `Authorization: Bearer`, `X-Api-Key` or `Api-Key`. A request without one
+	// of these keys gets 401.
+	ClientKeys map[string]ClientKey `json:"client_keys,omitempty"`
+
+	// Says that something else authenticates the clients. Without it and
+	// without client keys there is a warning: whoever reaches this gateway
+	// uses its providers.
+	ClientKeysOff bool `json:"client_keys_off,omitempty"`
+
+	// The provider of requests that name no model, or a model without "/".
+	DefaultProvider string `json:"default_provider,omitempty"`
+
+	// What to do with a model whose prefix is no provider: `reject` (404, the
+	// default), `pass` (forward the request untouched, with the client's own
+	// credentials but for its key of this gateway), or `default` (the default
+	// provider, the model as it is).
+	UnknownModel string `json:"unknown_model,omitempty"`
+
+	// Forward "<provider>/<model>" as it is instead of "<model>".
+	KeepPrefix bool `json:"keep_prefix,omitempty"`
+
+	// Headers of the client not to remove, such as `Cookie`.
+	KeepHeaders []string `json:"keep_headers,omitempty"`
+
+	// The largest request body, in bytes, decoded too; 413 over it. Default:
+	// 32 MiB. It does not apply to a fixed provider's requests, whose bodies
+	// are not held.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// The longest time that a request waits for a token, then 504; the token
+	// request goes on for those that come after. Default: 15s.
+	TokenWait caddy.Duration `json:"token_wait,omitempty"`
+
+	// `respond` (the default) answers errors with a body that OpenAI and
+	// Anthropic clients read; `handle` leaves them to `handle_errors`.
+	Errors string `json:"errors,omitempty"`
+
+	logger     *zap.Logger
+	clientKeys clientKeys
+	providers  map[string]*provider
+	filters    map[string]*credentialFilter // by provider
+}
+
+const (
+	unknownModelReject  = "reject"
+	unknownModelPass    = "pass"
+	unknownModelDefault = "default"
+
+	errorsRespond = "respond"
+	errorsHandle  = "handle"
+
+	defaultMaxBody   = 32 << 20
+	defaultTokenWait = 15 * time.Second
+
+	// defaultConfigFile is the seed's, read where nothing is declared at all.
+	defaultConfigFile = "litellm_config.json"
+)
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.oauth2_llm",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision joins the handler with its providers. It does not touch the network.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	module, err := ctx.App(appName)
+	if err != nil {
+		return err
+	}
+	app := module.(*App)
+	if !h.declared() && !app.declared() {
+		h.ConfigFiles = []string{defaultConfigFile}
+	}
+	declared, err := h.load()
+	if err != nil {
+		return err
+	}
+	h.providers, err = app.declare(declared)
+	if err != nil {
+		return err
+	}
+	h.setDefaults()
+	h.clientKeys, err = readClientKeys(h.ClientKeys, app.environment())
+	if err != nil {
+		return err
+	}
+	h.prepareFilters()
+	h.warn()
+	return nil
+}
+
+// warn says what works and is a risk.
+func (h *Handler) warn() {
+	for name, key := range h.ClientKeys {
+		if key.Key.IsLiteral() {
+			h.logger.Warn("the key stands in the configuration, where whoever can read that sees it: use {env.NAME} or {file.PATH}", zap.String("client_key", name))
+		}
+	}
+	if len(h.clientKeys) == 0 && !h.ClientKeysOff {
+		h.logger.Warn("anyone who can reach this gateway can use its providers: set client_key, or client_key off if something else authenticates")
+	}
+}
+
+func (h *Handler) setDefaults() {
+	if h.UnknownModel == "" {
+		h.UnknownModel = unknownModelReject
+	}
+	if h.Errors == "" {
+		h.Errors = errorsRespond
+	}
+	if h.MaxBody == 0 {
+		h.MaxBody = defaultMaxBody
+	}
+	if h.TokenWait == 0 {
+		h.TokenWait = caddy.Duration(defaultTokenWait)
+	}
+}
+
+// prepareFilters decides what is removed from the requests of each provider.
+func (h *Handler) prepareFilters() {
+	h.filters = make(map[string]*credentialFilter, len(h.providers))
+	for name, p := range h.providers {
+		filter := newCredentialFilter(h.KeepHeaders, p.headerUp.Names()...)
+		filter.remove(p.field)
+		h.filters[name] = filter
+	}
+}
+
+// Validate refuses what cannot work.
+func (h *Handler) Validate() error {
+	for _, reference := range []struct{ option, name string }{{"provider", h.Provider}, {"default_provider", h.DefaultProvider}} {
+		if reference.name != "" && h.providers[reference.name] == nil {
+			return &config.ConfigurationError{Provider: reference.name, Field: reference.option, Err: errors.New("no provider of this name is declared")}
+		}
+	}
+	switch h.UnknownModel {
+	case unknownModelReject, unknownModelPass:
+	case unknownModelDefault:
+		if h.DefaultProvider == "" {
+			return errors.New("unknown_model default needs a default_provider")
+		}
+	default:
+		return errors.New("unknown_model is reject, pass or default")
+	}
+	if h.Errors != errorsRespond && h.Errors != errorsHandle {
+		return errors.New("errors is respond or handle")
+	}
+	if h.MaxBody < 0 {
+		return errors.New("max_body is not above 0")
+	}
+	if h.TokenWait < 0 {
+		return errors.New("token_wait is not above 0")
+	}
+	if h.ClientKeysOff && len(h.ClientKeys) > 0 {
+		return errors.New("client_key off contradicts the client_key beside it")
+	}
+	for _, name := range h.KeepHeaders {
+		if !config.IsHeaderName(name) {
+			return errors.New("keep_header holds what is no header name")
+		}
+	}
+	return nil
+}
+
+// A visit is one request's way through the handler, as the access log sees it.
+type visit struct {
+	provider  string
+	model     string
+	errorCode string
+	waited    time.Duration
+}
+
+// MarshalLogObject adds the visit's fields to the access log.
+func (v *visit) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
+	if v.provider != "" {
+		encoder.AddString("llm_provider", v.provider)
+	}
+	if v.model != "" {
+		encoder.AddString("llm_model", v.model)
+	}
+	if v.errorCode != "" {
+		encoder.AddString("llm_error_code", v.errorCode)
+	}
+	if v.waited > 0 {
+		encoder.AddDuration("llm_token_wait", v.waited)
+	}
+	return nil
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	v := &visit{}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Inline(v))
+	}
+	replacer, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if replacer == nil {
+		replacer = caddy.NewReplacer()
+	}
+
+	forwarded, p, token, err := h.prepare(r, v, replacer)
+	if err != nil {
+		return h.refuse(w, r, v, err)
+	}
+	replacer.Delete(upstreamStatus)
+	err = next.ServeHTTP(w, forwarded)
+	if p != nil {
+		h.noticeRejection(replacer, p, token)
+	}
+	if err != nil {
+		return h.refuse(w, r, v, upstreamProblem(err))
+	}
+	return nil
+}
+
+// prepare makes the request that is forwarded. Without a provider it is passed
+// on with the client's own credentials.
+func (h *Handler) prepare(r *http.Request, v *visit, replacer *caddy.Replacer) (*http.Request, *provider, *tokens.Token, error) {
+	usedHeaders, err := h.authenticate(r, replacer)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if llm.HasDotSegments(r.URL.Path) {
+		return nil, nil, nil, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
+	}
+	chosen, err := h.choose(r)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	v.model = chosen.model
+	if v.model != "" {
+		replacer.Set("http.oauth2_llm.model", v.model)
+	}
+	p := chosen.provider
+	if p == nil {
+		return h.passOn(r, chosen, usedHeaders), nil, nil, nil
+	}
+	v.provider = p.name
+	replacer.Set("http.oauth2_llm.provider", p.name)
+
+	token := p.manager.Current()
+	if token == nil {
+		started := time.Now()
+		token, err = p.await(r.Context(), time.Duration(h.TokenWait))
+		v.waited = time.Since(started)
+		if err != nil {
+			return nil, nil, nil, tokenProblem(p.name, err)
+		}
+	}
+	return h.decorated(r, chosen, token, usedHeaders), p, token, nil
+}
+
+// authenticate finds out which client sent a request.
+func (h *Handler) authenticate(r *http.Request, replacer *caddy.Replacer) (usedHeaders []string, err error) {
+	if len(h.clientKeys) == 0 {
+		return nil, nil
+	}
+	name, usedHeaders, ok := h.clientKeys.authenticate(r.Header)
+	if !ok {
+		return nil, unauthenticated()
+	}
+	replacer.Set("http.auth.user.id", name)
+	return usedHeaders, nil
+}
+
+// decorated copies a request, without the client's credentials and with the
+// provider's. The request itself stays as it is: error routes and retries must
+// not see the token (case U06).
+func (h *Handler) decorated(r *http.Request, chosen choice, token *tokens.Token, usedHeaders []string) *http.Request {
+	filter := h.filters[chosen.provider.name]
+	copied := r.WithContext(r.Context())
+	copied.Header = filter.header(r.Header, 2+len(chosen.provider.headerUp.Set))
+	for _, name := range usedHeaders {
+		copied.Header.Del(name)
+	}
+	chosen.apply(copied)
+	if query := filter.query(copied.URL.RawQuery); query != copied.URL.RawQuery {
+		address := *copied.URL
+		address.RawQuery = query
+		copied.URL = &address
+	}
+	filter.trailers(r, copied)
+	chosen.provider.decorate(copied.Header, token)
+	return copied
+}
+
+// passOn copies a request that is no provider's, without the client's key of
+// this gateway.
+func (h *Handler) passOn(r *http.Request, chosen choice, usedHeaders []string) *http.Request {
+	copied := r.WithContext(r.Context())
+	copied.Header = r.Header.Clone()
+	for _, name := range usedHeaders {
+		copied.Header.Del(name)
+	}
+	chosen.restore()
+	chosen.apply(copied)
+	return copied
+}
+
+// upstreamStatus is where reverse_proxy puts the status of the upstream's answer.
+const upstreamStatus = "http.reverse_proxy.status_code"
+
+// noticeRejection drops a token that the upstream refused, so that the next
+// request gets a new one (case U01). The answer has been passed on already.
+func (h *Handler) noticeRejection(replacer *caddy.Replacer, p *provider, token *tokens.Token) {
+	if status, ok := replacer.Get(upstreamStatus); !ok || status != http.StatusUnauthorized {
+		return
+	}
+	if p.manager.Reject(token) {
+		h.logger.Warn("the upstream answered 401: the token is dropped, the next request gets a new one", zap.String("provider", p.name))
+	}
+}
+
+// refuse ends a request with an error and notes its code. Why there is no token
+// is in the log already, once for all requests; why the LLM could not be reached
+// is not.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v *visit, err error) error {
+	var p *problem
+	if !errors.As(err, &p) {
+		return err
+	}
+	v.errorCode = p.code
+	level := zapcore.DebugLevel
+	if p.kind == llm.TypeUpstream {
+		level = zapcore.ErrorLevel
+	}
+	if c := h.logger.Check(level, "request failed"); c != nil {
+		c.Write(zap.String("provider", v.provider), zap.String("code", p.code), zap.Int("status", p.status), zap.NamedError("cause", p.cause))
+	}
+	return h.answer(w, r, p)
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,164 @@
+// Package oauth2llm is a Caddy plugin that obtains OAuth2 access tokens, keeps
+// them fresh, and puts them on the LLM requests that reverse_proxy forwards.
+package oauth2llm
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/config"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+	caddy.RegisterModule(Handler{})
+}
+
+const appName = "oauth2_llm"
+
+// App holds the OAuth2 providers of LLMs and keeps their access tokens. Tokens
+// are obtained when the first request needs one, replaced in the background
+// before they end, and survive a reload that does not change what they are
+// obtained with.
+//
+// In a Caddyfile this is the global option `oauth2_llm`.
+type App struct {
+	Declarations
+
+	logger *zap.Logger
+	// own are the providers that every handler knows: those of the app itself.
+	own map[string]*provider
+	mu  sync.RWMutex
+	// providers are all that are declared, those of handlers among them.
+	providers map[string]*provider
+}
+
+// Declarations are the providers that the app or a handler declares.
+type Declarations struct {
+	// Files in the format of CrewAI's `litellm_config.json`, whose
+	// `oauth2_providers` become providers. Paths are relative to the working
+	// directory (in a Caddyfile: to the Caddyfile's folder).
+	ConfigFiles []string `json:"config_files,omitempty"`
+
+	// The SHA-256 digest of each config file, by path. The Caddyfile adapter
+	// writes it, so that a reload notices a changed file; nothing compares it.
+	ConfigFileDigests map[string]string `json:"config_file_digests,omitempty"`
+
+	// Providers by name. A provider that a config file declares too gets the
+	// fields of both; a field may be set in one of them only.
+	Providers config.Providers `json:"providers,omitempty"`
+}
+
+// declared reports whether there is anything declared.
+func (d *Declarations) declared() bool { return len(d.ConfigFiles) > 0 || len(d.Providers) > 0 }
+
+// load reads the config files and joins them with the providers beside them.
+func (d *Declarations) load() (config.Providers, error) {
+	all := config.Providers{}
+	for _, path := range d.ConfigFiles {
+		inFile, err := config.LoadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := all.Add(inFile); err != nil {
+			return nil, err
+		}
+	}
+	if err := all.Complement(d.Providers); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  appName,
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision loads the app's providers. It does not touch the network.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Logger()
+	a.providers = make(map[string]*provider)
+	declared, err := a.load()
+	if err != nil {
+		return err
+	}
+	a.own, err = a.declare(declared)
+	return err
+}
+
+// declare makes providers known, and returns them with the app's own. One that
+// is declared elsewhere too must be the same there.
+func (a *App) declare(declared config.Providers) (map[string]*provider, error) {
+	result := maps.Clone(a.own)
+	if len(declared) == 0 {
+		return result, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	visible := make(config.Providers, len(a.own)+len(declared))
+	for name, p := range a.own {
+		visible[name] = p.definition
+	}
+	for name, definition := range declared {
+		if known := a.providers[name]; known != nil && !config.Equal(known.definition, definition) {
+			return nil, &config.ConfigurationError{
+				Provider: name,
+				Err:      errors.New("is declared twice, and not with the same fields; declare it once, in the global option"),
+			}
+		}
+		visible[name] = definition
+	}
+	environment := a.environment()
+	if err := visible.Validate(environment); err != nil {
+		return nil, err
+	}
+
+	if result == nil {
+		result = make(map[string]*provider, len(declared))
+	}
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
+		if a.providers[name] == nil {
+			p, err := newProvider(name, visible, environment, a.logger)
+			if err != nil {
+				return nil, err
+			}
+			a.providers[name] = p
+		}
+		result[name] = a.providers[name]
+	}
+	return result, nil
+}
+
+// Start implements caddy.App. Tokens are obtained when a request needs one.
+func (*App) Start() error { return nil }
+
+// Stop implements caddy.App. Requests under way keep their providers.
+func (*App) Stop() error { return nil }
+
+// Cleanup gives up the providers' shared state. It is also called when
+// Provision failed half-way, and while requests are still under way.
+func (a *App) Cleanup() error {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for _, p := range a.providers {
+		p.release()
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,151 @@
+package oauth2llm
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// states holds the tokens of all providers of the process. It outlives every
+// configuration, so that a reload keeps tokens; its keys are fingerprints of
+// all that shapes a token, so that a changed secret never meets an old token
+// (cases L02, L05). It holds nothing that belongs to a configuration.
+var states = caddy.NewUsagePool()
+
+// A tokenState is what is shared by all configurations in which a provider is
+// the same.
+type tokenState struct {
+	manager       *tokens.Manager
+	refreshTokens *tokens.RefreshTokens
+}
+
+// Destruct implements caddy.Destructor. There is nothing to stop: a token
+// request under way ends by itself, and callers may still wait for it.
+func (*tokenState) Destruct() error { return nil }
+
+// GoString keeps the pool from printing what a state holds when it panics.
+func (*tokenState) GoString() string { return "tokenState" }
+
+// A provider is a provider of one configuration.
+type provider struct {
+	name        string
+	definition  *config.Provider
+	fingerprint string
+	manager     *tokens.Manager
+	unbind      func()
+
+	field    string
+	prefix   string
+	headerUp config.ResolvedHeaderUp
+
+	authorization atomic.Pointer[fieldValue]
+}
+
+// A fieldValue is a token as it stands in a header.
+type fieldValue struct {
+	token *tokens.Token
+	value string
+}
+
+// newProvider joins a provider's definition with the state of its tokens.
+func newProvider(name string, all config.Providers, environment config.Environment, logger *zap.Logger) (*provider, error) {
+	definition := all[name]
+	fingerprint, err := config.Fingerprint(name, all, environment)
+	if err != nil {
+		return nil, err
+	}
+	headerUp, err := definition.ResolveHeaderUp(name, environment)
+	if err != nil {
+		return nil, err
+	}
+	client, err := definition.Client(name, environment)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range definition.Warnings() {
+		logger.Warn(warning.Message, zap.String("provider", name), zap.String("field", warning.Field))
+	}
+
+	pooled, _, err := states.LoadOrNew(fingerprint, func() (caddy.Destructor, error) {
+		return &tokenState{manager: tokens.NewManager(name), refreshTokens: &tokens.RefreshTokens{}}, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("provider %s: %w", name, err)
+	}
+	state := pooled.(*tokenState)
+	client.RefreshTokens, client.Logger = state.refreshTokens, logger
+	place := definition.EffectivePlace()
+	return &provider{
+		name:        name,
+		definition:  definition,
+		fingerprint: fingerprint,
+		manager:     state.manager,
+		unbind: state.manager.Bind(&tokens.Binding{
+			Fetcher:       client,
+			Retries:       definition.EffectiveRetries(),
+			RefreshBefore: time.Duration(definition.RefreshBefore),
+			SecretsDigest: definition.SecretsDigest(environment),
+			Logger:        logger,
+		}),
+		field:    http.CanonicalHeaderKey(place.Header),
+		prefix:   place.Prefix,
+		headerUp: headerUp,
+	}, nil
+}
+
+// release gives up the state of the provider's tokens. Requests under way go
+// on using it.
+func (p *provider) release() {
+	p.unbind()
+	_, _ = states.Delete(p.fingerprint)
+}
+
+// await waits for an access token.
+func (p *provider) await(ctx context.Context, wait time.Duration) (*tokens.Token, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, wait, errTokenWait)
+	defer cancel()
+	return p.manager.Token(ctx)
+}
+
+// value is the token as it stands in a header.
+func (p *provider) value(token *tokens.Token) string {
+	if known := p.authorization.Load(); known != nil && known.token == token {
+		return known.value
+	}
+	value := &fieldValue{token: token, value: p.prefix + token.Value.Reveal()}
+	p.authorization.Store(value)
+	return value.value
+}
+
+// decorate sets the provider's companion headers and its token.
+func (p *provider) decorate(header http.Header, token *tokens.Token) {
+	p.headerUp.Apply(header)
+	header[p.field] = []string{p.value(token)}
+}
+
+// environment is where values of providers come from.
+func (a *App) environment() config.Environment {
+	environment := config.DefaultEnvironment()
+	environment.Token = func(ctx context.Context, name string) (tokens.Secret, error) {
+		a.mu.RLock()
+		p := a.providers[name]
+		a.mu.RUnlock()
+		if p == nil {
+			return tokens.Secret{}, fmt.Errorf("provider %s is not known", name)
+		}
+		token, err := p.manager.Token(ctx)
+		if err != nil {
+			return tokens.Secret{}, err
+		}
+		return token.Value, nil
+	}
+	return environment
+}

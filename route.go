@@ -1,0 +1,208 @@
+package oauth2llm
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/llm"
+)
+
+// A choice is where a request goes and what changes on it.
+type choice struct {
+	// provider is nil for a request that is passed on untouched.
+	provider *provider
+	// model is the model's name as it goes upstream, empty without one.
+	model string
+	// body, if not nil, takes the place of the request's, which was read.
+	body io.ReadCloser
+	// length is body's length, or -1.
+	length int64
+	// encoded, if not nil, is what body was decoded from.
+	encoded []byte
+	// changed says that bytes of body were changed.
+	changed bool
+	// url, if not nil, takes the place of the request's.
+	url *url.URL
+}
+
+// apply changes a copy of the request.
+func (c *choice) apply(copied *http.Request) {
+	if c.url != nil {
+		copied.URL = c.url
+		copied.RequestURI = c.url.RequestURI()
+	}
+	if c.body == nil {
+		return
+	}
+	copied.Body = c.body
+	if c.length >= 0 && c.length != copied.ContentLength {
+		copied.ContentLength = c.length
+		copied.TransferEncoding = nil
+		copied.Header["Content-Length"] = []string{strconv.FormatInt(c.length, 10)}
+	}
+	if c.encoded != nil {
+		delete(copied.Header, "Content-Encoding")
+	}
+	if c.changed || c.encoded != nil {
+		for _, name := range digestFields {
+			delete(copied.Header, name)
+		}
+	}
+}
+
+// digestFields describe a body's bytes (RFC 9530, and what came before it).
+var digestFields = []string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5"}
+
+// choose finds the provider of a request: the fixed one, or the one that the
+// request's model names. Nothing else in a request chooses one (case H11).
+func (h *Handler) choose(r *http.Request) (choice, error) {
+	if h.Provider != "" {
+		return choice{provider: h.providers[h.Provider]}, nil
+	}
+	c, found, body, err := h.findModel(r)
+	if err != nil {
+		return choice{}, requestProblem(err)
+	}
+	if found.Where == 0 {
+		return h.withoutModel(r, c)
+	}
+	prefix, rest, prefixed, err := found.Split()
+	if err != nil {
+		return choice{}, requestProblem(err)
+	}
+	c.model = found.Name
+	switch p := h.providers[prefix]; {
+	case !prefixed:
+		return h.unprefixed(c)
+	case p == nil:
+		return h.unknown(c)
+	default:
+		c.provider = p
+	}
+	if h.KeepPrefix {
+		return c, nil
+	}
+	c.model = rest
+	address := *r.URL
+	if replaced := found.Replace(rest, &address, body); found.Where&(llm.InBody|llm.InForm) != 0 {
+		c.setBody(replaced)
+		c.changed = true
+	}
+	if address != *r.URL {
+		c.url = &address
+	}
+	return c, nil
+}
+
+// withoutModel decides about a request that names no model.
+func (h *Handler) withoutModel(r *http.Request, c choice) (choice, error) {
+	if p := h.providers[h.DefaultProvider]; p != nil {
+		c.provider = p
+		return c, nil
+	}
+	if h.UnknownModel == unknownModelPass {
+		return c, nil
+	}
+	refused := &llm.RequestError{Code: llm.CodeModelRequired, Message: "the request names no model; name one as <provider>/<model>"}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		refused.Code = llm.CodeModelNotFound
+	}
+	return choice{}, requestProblem(refused)
+}
+
+// unprefixed decides about a model without a provider's name.
+func (h *Handler) unprefixed(c choice) (choice, error) {
+	if c.provider = h.providers[h.DefaultProvider]; c.provider != nil || h.UnknownModel == unknownModelPass {
+		return c, nil
+	}
+	return choice{}, modelNotFound()
+}
+
+// unknown decides about a model whose prefix is no provider (case B25).
+func (h *Handler) unknown(c choice) (choice, error) {
+	switch h.UnknownModel {
+	case unknownModelPass:
+		return c, nil
+	case unknownModelDefault:
+		c.provider = h.providers[h.DefaultProvider]
+		return c, nil
+	}
+	return choice{}, modelNotFound()
+}
+
+func modelNotFound() error {
+	return requestProblem(&llm.RequestError{Code: llm.CodeModelNotFound, Message: "the model does not begin with the name of a provider of this gateway; name it as <provider>/<model>"})
+}
+
+// findModel looks for the model in the request's URL and, where one can be,
+// in its body. A body that was read is part of the returned choice; body holds
+// its bytes if the model may be in there.
+func (h *Handler) findModel(r *http.Request) (c choice, found llm.Found, body []byte, err error) {
+	c.length = -1
+	found, err = llm.FindInURL(r.URL)
+	if err != nil || r.Body == nil || r.Body == http.NoBody || !llm.ReadsBody(r.Method, r.URL.Path) {
+		return c, found, nil, err
+	}
+	contentType := r.Header["Content-Type"]
+	encoding := strings.Join(r.Header["Content-Encoding"], ",")
+	form := llm.IsForm(contentType)
+	if form || encoding != "" {
+		body, err = llm.ReadBody(r.Body, r.ContentLength, h.MaxBody)
+	} else {
+		// Only what begins as a JSON object is held; all else streams.
+		var object bool
+		body, object, err = llm.ReadObject(r.Body, r.ContentLength, h.MaxBody)
+		if err == nil && !object {
+			c.body = &resumedBody{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+			return c, found, nil, nil
+		}
+	}
+	if err != nil {
+		return c, found, nil, err
+	}
+	if encoding != "" {
+		c.encoded = body
+		if body, err = llm.Decode(body, encoding, h.MaxBody); err != nil {
+			return c, found, nil, err
+		}
+	}
+	c.setBody(body)
+	if form {
+		return c, found, body, found.AddForm(body, contentType)
+	}
+	if object, _ := llm.BeginsObject(body); object {
+		return c, found, body, found.AddBody(body)
+	}
+	return c, found, body, nil
+}
+
+// A resumedBody is a body of which the beginning has been read.
+type resumedBody struct {
+	io.Reader
+	io.Closer
+}
+
+// restore takes back what was done to read the body: the request is passed on
+// as it came.
+func (c *choice) restore() {
+	if c.encoded != nil {
+		c.setBody(c.encoded)
+		c.encoded = nil
+	}
+}
+
+// setBody makes bytes that are in memory the body.
+func (c *choice) setBody(content []byte) {
+	c.body, c.length = &memoryBody{*bytes.NewReader(content)}, int64(len(content))
+}
+
+// A memoryBody is a body that is in memory. net/http may read it after the
+// request has been answered, so its bytes are never used again.
+type memoryBody struct{ bytes.Reader }
+
+func (*memoryBody) Close() error { return nil }
