@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -183,7 +184,7 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 	case "default_provider":
 		return argument(d, &h.DefaultProvider)
 	case "unknown_model":
-		return oneOf(d, &h.UnknownModel, unknownModelReject, unknownModelPass, unknownModelDefault)
+		return oneOf(d, option, &h.UnknownModel, unknownModelReject, unknownModelPass, unknownModelDefault)
 	case "keep_prefix":
 		h.KeepPrefix = true
 		return argument(d)
@@ -214,7 +215,7 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 		}
 		h.TokenWait = caddy.Duration(wait)
 	case "errors":
-		return oneOf(d, &h.Errors, errorsRespond, errorsHandle)
+		return oneOf(d, option, &h.Errors, errorsRespond, errorsHandle)
 	default:
 		return d.Errf("unrecognized option '%s'", option)
 	}
@@ -249,8 +250,8 @@ func argument(d *caddyfile.Dispenser, targets ...*string) error {
 	return nil
 }
 
-// oneOf parses one argument that is one of a few words.
-func oneOf(d *caddyfile.Dispenser, target *string, words ...string) error {
+// oneOf parses the argument of an option, which is one of a few words.
+func oneOf(d *caddyfile.Dispenser, option string, target *string, words ...string) error {
 	if err := argument(d, target); err != nil {
 		return err
 	}
@@ -259,7 +260,7 @@ func oneOf(d *caddyfile.Dispenser, target *string, words ...string) error {
 			return nil
 		}
 	}
-	return d.Errf("the value is none of %v", words)
+	return d.Errf("%s is one of %s", option, strings.Join(words, ", "))
 }
 
 // Interface guards

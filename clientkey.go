@@ -27,6 +27,8 @@ type clientKeys []clientKey
 type clientKey struct {
 	name   string
 	digest [sha256.Size]byte
+	// placeholder is the name as placeholders hold it.
+	placeholder any
 }
 
 // readClientKeys resolves the configured keys.
@@ -42,7 +44,7 @@ func readClientKeys(configured map[string]ClientKey, environment config.Environm
 		case value.Empty():
 			return nil, clientKeyError(name, errors.New("the value is empty"))
 		}
-		keys = append(keys, clientKey{name: name, digest: sha256.Sum256([]byte(value.Reveal()))})
+		keys = append(keys, clientKey{name: name, digest: sha256.Sum256([]byte(value.Reveal())), placeholder: name})
 	}
 	for i, key := range keys {
 		for _, other := range keys[:i] {
@@ -58,28 +60,43 @@ func clientKeyError(name string, err error) error {
 	return &config.ConfigurationError{Field: strings.TrimSpace("client_key " + name), Err: err}
 }
 
-// identify returns the name of the client whose key a value is. Digests are
-// compared, all of them, so that the time taken says nothing about a key.
-func (keys clientKeys) identify(presented string) (name string, ok bool) {
+// identify returns the client whose key a value is, nil if there is none.
+// Digests are compared, all of them, so that the time taken says nothing about
+// a key.
+func (keys clientKeys) identify(presented string) *clientKey {
 	if presented == "" {
-		return "", false
+		return nil
 	}
+	var client *clientKey
 	digest := sha256.Sum256([]byte(presented))
 	for i := range keys {
 		if subtle.ConstantTimeCompare(digest[:], keys[i].digest[:]) == 1 {
-			name, ok = keys[i].name, true
+			client = &keys[i]
 		}
 	}
-	return name, ok
+	return client
 }
 
 // clientKeyHeaders are where a client may put its key: OpenAI's clients use
 // the first, Anthropic's one of the first two, Azure's the last.
-var clientKeyHeaders = []string{"Authorization", "X-Api-Key", "Api-Key"}
+var clientKeyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key"}
 
-// authenticate finds the client of a request and the headers that hold its key.
-func (keys clientKeys) authenticate(header http.Header) (name string, usedHeaders []string, ok bool) {
-	for _, field := range clientKeyHeaders {
+// A keyHolder says which of the clientKeyHeaders hold a client's key.
+type keyHolder [len(clientKeyHeaders)]bool
+
+// remove takes the client's key off a request.
+func (k keyHolder) remove(header http.Header) {
+	for i, name := range clientKeyHeaders {
+		if k[i] {
+			delete(header, name)
+		}
+	}
+}
+
+// authenticate finds the client of a request, nil if there is none, and the
+// headers that hold its key.
+func (keys clientKeys) authenticate(header http.Header) (client *clientKey, holder keyHolder) {
+	for i, field := range clientKeyHeaders {
 		for _, value := range header[field] {
 			if field == "Authorization" {
 				scheme, credentials, found := strings.Cut(value, " ")
@@ -88,11 +105,10 @@ func (keys clientKeys) authenticate(header http.Header) (name string, usedHeader
 				}
 				value = strings.TrimSpace(credentials)
 			}
-			if client, match := keys.identify(value); match {
-				name, ok = client, true
-				usedHeaders = append(usedHeaders, field)
+			if match := keys.identify(value); match != nil {
+				client, holder[i] = match, true
 			}
 		}
 	}
-	return name, usedHeaders, ok
+	return client, holder
 }

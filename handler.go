@@ -262,7 +262,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // prepare makes the request that is forwarded. Without a provider it is passed
 // on with the client's own credentials.
 func (h *Handler) prepare(r *http.Request, v *visit, replacer *caddy.Replacer) (*http.Request, *provider, *tokens.Token, error) {
-	usedHeaders, err := h.authenticate(r, replacer)
+	holder, err := h.authenticate(r, replacer)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -279,10 +279,10 @@ func (h *Handler) prepare(r *http.Request, v *visit, replacer *caddy.Replacer) (
 	}
 	p := chosen.provider
 	if p == nil {
-		return h.passOn(r, chosen, usedHeaders), nil, nil, nil
+		return h.passOn(r, chosen, holder), nil, nil, nil
 	}
 	v.provider = p.name
-	replacer.Set("http.oauth2_llm.provider", p.name)
+	replacer.Set("http.oauth2_llm.provider", p.placeholder)
 
 	token := p.manager.Current()
 	if token == nil {
@@ -293,32 +293,30 @@ func (h *Handler) prepare(r *http.Request, v *visit, replacer *caddy.Replacer) (
 			return nil, nil, nil, tokenProblem(p.name, err)
 		}
 	}
-	return h.decorated(r, chosen, token, usedHeaders), p, token, nil
+	return h.decorated(r, chosen, token, holder), p, token, nil
 }
 
-// authenticate finds out which client sent a request.
-func (h *Handler) authenticate(r *http.Request, replacer *caddy.Replacer) (usedHeaders []string, err error) {
+// authenticate finds out which client sent a request, and where its key stands.
+func (h *Handler) authenticate(r *http.Request, replacer *caddy.Replacer) (keyHolder, error) {
 	if len(h.clientKeys) == 0 {
-		return nil, nil
+		return keyHolder{}, nil
 	}
-	name, usedHeaders, ok := h.clientKeys.authenticate(r.Header)
-	if !ok {
-		return nil, unauthenticated()
+	client, holder := h.clientKeys.authenticate(r.Header)
+	if client == nil {
+		return keyHolder{}, unauthenticated()
 	}
-	replacer.Set("http.auth.user.id", name)
-	return usedHeaders, nil
+	replacer.Set("http.auth.user.id", client.placeholder)
+	return holder, nil
 }
 
 // decorated copies a request, without the client's credentials and with the
 // provider's. The request itself stays as it is: error routes and retries must
 // not see the token (case U06).
-func (h *Handler) decorated(r *http.Request, chosen choice, token *tokens.Token, usedHeaders []string) *http.Request {
+func (h *Handler) decorated(r *http.Request, chosen choice, token *tokens.Token, holder keyHolder) *http.Request {
 	filter := h.filters[chosen.provider.name]
 	copied := r.WithContext(r.Context())
 	copied.Header = filter.header(r.Header, 2+len(chosen.provider.headerUp.Set))
-	for _, name := range usedHeaders {
-		copied.Header.Del(name)
-	}
+	holder.remove(copied.Header)
 	chosen.apply(copied)
 	if query := filter.query(copied.URL.RawQuery); query != copied.URL.RawQuery {
 		address := *copied.URL
@@ -332,12 +330,10 @@ func (h *Handler) decorated(r *http.Request, chosen choice, token *tokens.Token,
 
 // passOn copies a request that is no provider's, without the client's key of
 // this gateway.
-func (h *Handler) passOn(r *http.Request, chosen choice, usedHeaders []string) *http.Request {
+func (h *Handler) passOn(r *http.Request, chosen choice, holder keyHolder) *http.Request {
 	copied := r.WithContext(r.Context())
 	copied.Header = r.Header.Clone()
-	for _, name := range usedHeaders {
-		copied.Header.Del(name)
-	}
+	holder.remove(copied.Header)
 	chosen.restore()
 	chosen.apply(copied)
 	return copied

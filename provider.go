@@ -41,6 +41,8 @@ type provider struct {
 	fingerprint string
 	manager     *tokens.Manager
 	unbind      func()
+	// placeholder is the name as placeholders hold it.
+	placeholder any
 
 	field    string
 	prefix   string
@@ -85,6 +87,7 @@ func newProvider(name string, all config.Providers, environment config.Environme
 	place := definition.EffectivePlace()
 	return &provider{
 		name:        name,
+		placeholder: name,
 		definition:  definition,
 		fingerprint: fingerprint,
 		manager:     state.manager,

@@ -87,13 +87,13 @@ func (h *Handler) choose(r *http.Request) (choice, error) {
 		return c, nil
 	}
 	c.model = rest
-	address := *r.URL
-	if replaced := found.Replace(rest, &address, body); found.Where&(llm.InBody|llm.InForm) != 0 {
+	if found.Where&(llm.InQuery|llm.InPath) != 0 {
+		address := *r.URL
+		c.url = &address
+	}
+	if replaced := found.Replace(rest, c.url, body); found.Where&(llm.InBody|llm.InForm) != 0 {
 		c.setBody(replaced)
 		c.changed = true
-	}
-	if address != *r.URL {
-		c.url = &address
 	}
 	return c, nil
 }

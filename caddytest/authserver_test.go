@@ -5,8 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -37,6 +39,8 @@ type authServer struct {
 	tokenRequests atomic.Int64
 	lifetime      atomic.Int64 // seconds
 	delay         atomic.Int64 // nanoseconds
+	// refreshIn, if set, adds refresh_in to answers, in seconds.
+	refreshIn atomic.Int64
 	// fault, if set, answers token requests in place of the server.
 	fault atomic.Pointer[http.HandlerFunc]
 	// lastForm is what the last token request sent.
@@ -138,7 +142,16 @@ func (s *authServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.lastForm.Store(&r.PostForm)
 		}
 	}
-	handler.ServeHTTP(w, r)
+	refreshIn := s.refreshIn.Load()
+	if r.URL.Path != "/token" || refreshIn == 0 {
+		handler.ServeHTTP(w, r)
+		return
+	}
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, r)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(recorder.Code)
+	fmt.Fprintf(w, `{"refresh_in":%d,%s`, refreshIn, strings.TrimPrefix(recorder.Body.String(), "{"))
 }
 
 func (s *authServer) setFault(fault http.HandlerFunc) {
@@ -163,7 +176,8 @@ func (s *authServer) check(token string) (client string, problem string) {
 	if err := parsed.Claims(s.key.Public(), &claims); err != nil {
 		return "", "signed by someone else"
 	}
-	if err := claims.ValidateWithLeeway(jwt.Expected{Time: time.Now(), Issuer: s.issuer()}, 0); err != nil {
+	// exp counts whole seconds: it is up to one earlier than expires_in says.
+	if err := claims.ValidateWithLeeway(jwt.Expected{Time: time.Now(), Issuer: s.issuer()}, time.Second); err != nil {
 		return "", "not valid: " + err.Error()
 	}
 	s.mu.Lock()

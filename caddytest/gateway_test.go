@@ -33,7 +33,8 @@ type gateway struct {
 }
 
 // startGateway runs Caddy with a Caddyfile. In its text, {{global}} stands for
-// global options that keep the test by itself and log everything at DEBUG, and
+// global options that keep the test by itself and log everything at DEBUG,
+// {{global INFO}} for the same with less logged, {{log}} for the log's path, and
 // {{site}} for the gateway's address.
 func startGateway(t *testing.T, caddyfile string) *gateway {
 	t.Helper()
@@ -77,9 +78,12 @@ func (g *gateway) load(caddyfile string) error {
 }
 
 func (g *gateway) adapt(caddyfile string) ([]byte, error) {
-	global := fmt.Sprintf("admin off\n\tpersist_config off\n\tgrace_period 1s\n\tstorage file_system %s\n\tlog default {\n\t\toutput file %s\n\t\tlevel DEBUG\n\t}\n",
-		filepath.Join(g.folder, "storage"), g.logFile())
-	caddyfile = strings.NewReplacer("{{global}}", global, "{{site}}", "http://"+g.address).Replace(caddyfile)
+	global := func(level string) string {
+		return fmt.Sprintf("admin off\n\tpersist_config off\n\tgrace_period 1s\n\tstorage file_system %s\n\tlog default {\n\t\toutput file %s {\n\t\t\troll_disabled\n\t\t}\n\t\tlevel %s\n\t}\n",
+			filepath.Join(g.folder, "storage"), g.logFile(), level)
+	}
+	caddyfile = strings.NewReplacer(
+		"{{global}}", global("DEBUG"), "{{global INFO}}", global("INFO"), "{{log}}", g.logFile(), "{{site}}", "http://"+g.address).Replace(caddyfile)
 	path := filepath.Join(g.folder, "Caddyfile")
 	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": path})
 	return adapted, err
