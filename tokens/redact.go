@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
@@ -21,14 +22,29 @@ func (s *sensitive) add(secret Secret) {
 	if len(value) < 3 {
 		return
 	}
-	quoted, _ := json.Marshal(value)
+	// A server may quote a text that it has quoted already.
+	quoted := quotedForms(value)
+	for _, once := range quoted {
+		quoted = append(quoted, quotedForms(once)...)
+	}
+	*s = append(*s, quoted...)
 	*s = append(*s, value,
 		url.QueryEscape(value), url.PathEscape(value),
-		string(quoted[1:len(quoted)-1]),
 		base64.StdEncoding.EncodeToString([]byte(value)),
 		base64.RawStdEncoding.EncodeToString([]byte(value)),
 		base64.URLEncoding.EncodeToString([]byte(value)),
 		base64.RawURLEncoding.EncodeToString([]byte(value)))
+}
+
+// quotedForms are the inside of a text as a JSON string, with and without the
+// escapes that make it fit for HTML.
+func quotedForms(text string) []string {
+	forHTML, _ := json.Marshal(text)
+	var plain bytes.Buffer
+	encoder := json.NewEncoder(&plain)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(text)
+	return []string{string(forHTML[1 : len(forHTML)-1]), strings.TrimSuffix(plain.String(), "\"\n")[1:]}
 }
 
 // tokenLike matches words that could be a token or a key: long, and of the

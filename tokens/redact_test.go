@@ -89,7 +89,9 @@ func TestDescriptionsOfServersAreCleaned(t *testing.T) {
 			}
 		})
 	}
-	for _, form := range canaryForms(canary) {
+	quoted, _ := json.Marshal(canary)
+	twice, _ := json.Marshal(string(quoted))
+	for _, form := range append(canaryForms(canary), string(twice)) {
 		wantNoCanary(t, s.clean("the secret "+form+" is wrong"), canary)
 	}
 }
