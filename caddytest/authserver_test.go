@@ -41,6 +41,8 @@ type authServer struct {
 	delay         atomic.Int64 // nanoseconds
 	// refreshIn, if set, adds refresh_in to answers, in seconds.
 	refreshIn atomic.Int64
+	// gate, if set, holds token requests until it is closed.
+	gate atomic.Pointer[chan struct{}]
 	// fault, if set, answers token requests in place of the server.
 	fault atomic.Pointer[http.HandlerFunc]
 	// lastForm is what the last token request sent.
@@ -134,6 +136,9 @@ func (s *authServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/token" {
 		s.tokenRequests.Add(1)
 		time.Sleep(time.Duration(s.delay.Load()))
+		if gate := s.gate.Load(); gate != nil {
+			<-*gate
+		}
 		if fault := s.fault.Load(); fault != nil {
 			(*fault)(w, r)
 			return
@@ -152,6 +157,14 @@ func (s *authServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(recorder.Code)
 	fmt.Fprintf(w, `{"refresh_in":%d,%s`, refreshIn, strings.TrimPrefix(recorder.Body.String(), "{"))
+}
+
+func (s *authServer) setGate(gate chan struct{}) {
+	if gate == nil {
+		s.gate.Store(nil)
+		return
+	}
+	s.gate.Store(&gate)
 }
 
 func (s *authServer) setFault(fault http.HandlerFunc) {
