@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -255,10 +256,8 @@ func oneOf(d *caddyfile.Dispenser, option string, target *string, words ...strin
 	if err := argument(d, target); err != nil {
 		return err
 	}
-	for _, word := range words {
-		if *target == word {
-			return nil
-		}
+	if slices.Contains(words, *target) {
+		return nil
 	}
 	return d.Errf("%s is one of %s", option, strings.Join(words, ", "))
 }

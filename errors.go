@@ -63,19 +63,16 @@ func unauthenticated() *problem {
 
 // requestProblem says what is wrong with a client's request.
 func requestProblem(err error) error {
-	var invalid *llm.RequestError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*llm.RequestError](err); ok {
 		return &problem{status: invalid.Status(), kind: llm.TypeInvalidRequest, code: invalid.Code, message: invalid.Message}
 	}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &problem{
 			status: http.StatusRequestEntityTooLarge, kind: llm.TypeInvalidRequest, code: llm.CodeBodyTooLarge,
 			message: "the request body is larger than this gateway accepts",
 		}
 	}
-	var known caddyhttp.HandlerError
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		return known
 	}
 	if errors.Is(err, context.Canceled) {

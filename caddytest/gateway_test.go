@@ -36,7 +36,8 @@ type gateway struct {
 
 // startGateway runs Caddy with a Caddyfile. In its text, {{global}} stands for
 // global options that keep the test by itself and log everything at DEBUG,
-// {{global INFO}} for the same with less logged, {{log}} for the log's path, and
+// {{global INFO}} for the same with less logged, {{global with admin}} for the
+// same without a word about the admin endpoint, {{log}} for the log's path, and
 // {{site}} for the gateway's address.
 func startGateway(t *testing.T, caddyfile string) *gateway {
 	t.Helper()
@@ -73,17 +74,25 @@ func (g *gateway) load(caddyfile string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { g.reloaded.Store(time.Now().UnixNano()) }()
-	return caddy.Load(adapted, true)
+	return g.loadJSON(string(adapted))
 }
 
+func (g *gateway) loadJSON(config string) error {
+	defer g.reloadedNow()
+	return caddy.Load([]byte(config), true)
+}
+
+// reloadedNow notes that a configuration was loaded.
+func (g *gateway) reloadedNow() { g.reloaded.Store(time.Now().UnixNano()) }
+
 func (g *gateway) adapt(caddyfile string) ([]byte, error) {
-	global := func(level string) string {
-		return fmt.Sprintf("admin off\n\tpersist_config off\n\tgrace_period 1s\n\tstorage file_system %s\n\tlog default {\n\t\toutput file %s {\n\t\t\troll_disabled\n\t\t}\n\t\tlevel %s\n\t}\n",
-			filepath.Join(g.folder, "storage"), g.logFile(), level)
+	global := func(admin, level string) string {
+		return fmt.Sprintf("%s\n\tpersist_config off\n\tgrace_period 1s\n\tstorage file_system %s\n\tlog default {\n\t\toutput file %s {\n\t\t\troll_disabled\n\t\t}\n\t\tlevel %s\n\t}\n",
+			admin, filepath.Join(g.folder, "storage"), g.logFile(), level)
 	}
 	caddyfile = strings.NewReplacer(
-		"{{global}}", global("DEBUG"), "{{global INFO}}", global("INFO"), "{{log}}", g.logFile(), "{{site}}", "http://"+g.address).Replace(caddyfile)
+		"{{global}}", global("admin off", "DEBUG"), "{{global INFO}}", global("admin off", "INFO"),
+		"{{global with admin}}", global("", "DEBUG"), "{{log}}", g.logFile(), "{{site}}", "http://"+g.address).Replace(caddyfile)
 	path := filepath.Join(g.folder, "Caddyfile")
 	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": path})
 	return adapted, err

@@ -18,12 +18,12 @@ import (
 type llmStandIn struct {
 	*httptest.Server
 	auth *authServer
-	// client is whom tokens must have been issued to.
-	client string
 
 	requests atomic.Int64
 	refused  atomic.Int64
 	mu       sync.Mutex
+	// client is whom tokens must have been issued to.
+	client   string
 	last     received
 	refusals []string
 }
@@ -41,7 +41,6 @@ func newLLM(t *testing.T, auth *authServer, client string) *llmStandIn {
 	t.Helper()
 	l := &llmStandIn{auth: auth, client: client}
 	l.Server = httptest.NewServer(l)
-	l.Server.Config.ErrorLog = nil
 	t.Cleanup(l.Close)
 	return l
 }
@@ -52,6 +51,7 @@ func (l *llmStandIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	l.requests.Add(1)
 	l.mu.Lock()
+	expected := l.client
 	l.last = received{r.Method, r.RequestURI, r.Header.Clone(), body, r.Trailer.Clone(), r.ContentLength}
 	l.mu.Unlock()
 
@@ -64,7 +64,7 @@ func (l *llmStandIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			problem = "no Bearer token"
 		}
 	}
-	if problem == "" && client != l.client {
+	if problem == "" && client != expected {
 		problem = "issued to " + client
 	}
 	if problem != "" {
@@ -76,10 +76,10 @@ func (l *llmStandIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	l.answer(w, r, body)
+	l.answer(w, r, body, client)
 }
 
-func (l *llmStandIn) answer(w http.ResponseWriter, r *http.Request, body []byte) {
+func (l *llmStandIn) answer(w http.ResponseWriter, r *http.Request, body []byte, client string) {
 	var asked struct {
 		Model  string `json:"model"`
 		Stream bool   `json:"stream"`
@@ -87,7 +87,7 @@ func (l *llmStandIn) answer(w http.ResponseWriter, r *http.Request, body []byte)
 	_ = json.Unmarshal(body, &asked)
 	if !asked.Stream {
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"object":"chat.completion","model":%q,"client":%q}`, asked.Model, l.client)
+		fmt.Fprintf(w, `{"object":"chat.completion","model":%q,"client":%q}`, asked.Model, client)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -101,6 +101,13 @@ func (l *llmStandIn) answer(w http.ResponseWriter, r *http.Request, body []byte)
 		}
 	}
 	_, _ = io.WriteString(w, "data: [DONE]\n\n")
+}
+
+// setClient says whom tokens must have been issued to from now on.
+func (l *llmStandIn) setClient(client string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.client = client
 }
 
 func (l *llmStandIn) lastRequest() received {

@@ -275,7 +275,7 @@ func TestAReloadKeepsTheTokenOfAnUnchangedProvider(t *testing.T) {
 		t.Errorf("%d token requests over 5 reloads, want 1", n)
 	}
 	// L05: a changed client never meets the old token.
-	llm.client = "client_b"
+	llm.setClient("client_b")
 	if err := g.load(decorateWith(auth, llm, "client_b", "s2")); err != nil {
 		t.Fatal(err)
 	}

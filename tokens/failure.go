@@ -59,8 +59,7 @@ func (c *Client) refusal(failed *AuthenticationError, members func(string) gjson
 // networkError says what a failed exchange means. The cause is kept without
 // the URL that net/http puts into its errors.
 func (c *Client) networkError(err error, grantType string) *AuthenticationError {
-	var withURL *url.Error
-	if errors.As(err, &withURL) {
+	if withURL, ok := errors.AsType[*url.Error](err); ok {
 		err = withURL.Err
 	}
 	failed := &AuthenticationError{Provider: c.Provider, Code: CodeUnavailable, Err: err, temporary: true}
@@ -101,7 +100,7 @@ func (c *Client) compareScope(asked string, granted gjson.Result) {
 		return
 	}
 	have := strings.Fields(granted.Str)
-	for _, scope := range strings.Fields(asked) {
+	for scope := range strings.FieldsSeq(asked) {
 		if !slices.Contains(have, scope) {
 			c.scopeOnce.Do(func() {
 				c.logger().Warn("the authorization server granted less than the configured scope",
