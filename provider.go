@@ -95,7 +95,7 @@ func newProvider(name string, all config.Providers, environment config.Environme
 			Fetcher:       client,
 			Retries:       definition.EffectiveRetries(),
 			RefreshBefore: time.Duration(definition.RefreshBefore),
-			SecretsDigest: definition.SecretsDigest(environment),
+			SecretsDigest: all.SecretsDigest(name, environment),
 			Logger:        logger,
 		}),
 		field:    http.CanonicalHeaderKey(place.Header),

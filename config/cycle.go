@@ -26,7 +26,7 @@ func (p *Provider) tokenReferences() []tokenReference {
 
 // checkTokens follows {token.PROVIDER} from provider to provider. One that
 // waits for itself would wait for ever.
-func (p Providers) checkTokens() []error {
+func (p Providers) checkTokens(names ...string) []error {
 	var errs []error
 	done := make(map[string]bool)
 	var follow func(name string, chain []string)
@@ -50,7 +50,7 @@ func (p Providers) checkTokens() []error {
 		}
 		done[name] = true
 	}
-	for _, name := range sorted(p) {
+	for _, name := range names {
 		follow(name, nil)
 	}
 	return errs

@@ -14,8 +14,8 @@ import (
 // and values of another type are errors, all of which are found at once. No
 // error shows a value (cases G01, G18).
 type decoder struct {
-	file string
-	data []byte
+	file  string
+	lines lineCounter
 	// literals are the fields whose values are literal text, as in the seed.
 	literals []string
 	errs     []error
@@ -31,7 +31,7 @@ func (d *decoder) at(offset int) position {
 	if d.file == "" {
 		return position{}
 	}
-	line, column := lineAndColumn(d.data, offset)
+	line, column := d.lines.at(offset)
 	return position{d.file, line, column}
 }
 
@@ -70,7 +70,7 @@ func (d *decoder) providers(n node, field string) Providers {
 
 // value decodes a node into a field.
 func (d *decoder) value(n node, v reflect.Value, path string) {
-	if text, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if text, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if d.expect(n, path, kindString) {
 			if err := text.UnmarshalText([]byte(n.scalar.(string))); err != nil {
 				d.fail(n.start, path, "%w", err)
@@ -116,7 +116,7 @@ func (d *decoder) expect(n node, path string, kind nodeKind) bool {
 	switch {
 	case path == "scope" && n.kind == kindList:
 		hint = "; write one string, scopes separated by spaces"
-	case strings.HasSuffix(path, "timeout"), path == "refresh_before":
+	case path == "token_request.timeout", path == "refresh_before":
 		hint = `; write a duration such as "10s"`
 	case path == "":
 		hint = "; a provider is an object of fields such as client_id"
@@ -131,7 +131,7 @@ func (d *decoder) fields(n node, v reflect.Value, path string) {
 		return
 	}
 	byName := make(map[string]int)
-	for field := range fieldsOf(v.Type()) {
+	for _, field := range fieldsOf(v.Type()) {
 		byName[jsonName(field)] = field.Index[0]
 	}
 	d.each(n, path, func(m member) {
@@ -217,7 +217,7 @@ func (p *Providers) UnmarshalJSON(data []byte) error {
 	if problem != nil {
 		return &ConfigurationError{Err: problem.err}
 	}
-	d := &decoder{data: data}
+	d := &decoder{}
 	providers := d.providers(document, "")
 	if err := errors.Join(d.errs...); err != nil {
 		return err

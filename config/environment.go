@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -91,15 +92,15 @@ func (e Environment) variable(name string) (string, error) {
 
 // path is the path of the file that a part refers to.
 func (e Environment) path(file part) (string, error) {
-	path := ""
+	var path strings.Builder
 	for _, p := range file.path {
 		text, err := e.read(context.Background(), p)
 		if err != nil {
 			return "", err
 		}
-		path += text
+		path.WriteString(text)
 	}
-	return path, nil
+	return path.String(), nil
 }
 
 // token reads the access token of another provider. Its failure stays what it

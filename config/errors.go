@@ -91,6 +91,9 @@ func (p position) String() string {
 
 // where finds a field's position, or that of the nearest one around it.
 func (p *Provider) where(field string) position {
+	if p == nil {
+		return position{}
+	}
 	for {
 		if at, ok := p.origin[field]; ok {
 			return at

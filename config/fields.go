@@ -16,22 +16,17 @@ func jsonName(field reflect.StructField) string {
 
 // fieldNames lists the JSON names of a struct's fields.
 func fieldNames(t reflect.Type) []string {
-	var names []string
-	for field := range fieldsOf(t) {
-		names = append(names, jsonName(field))
+	fields := fieldsOf(t)
+	names := make([]string, len(fields))
+	for i, field := range fields {
+		names[i] = jsonName(field)
 	}
 	return names
 }
 
-// fieldsOf yields the fields of a struct that are part of the configuration.
-func fieldsOf(t reflect.Type) func(func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if field := t.Field(i); jsonName(field) != "" && !yield(field) {
-				return
-			}
-		}
-	}
+// fieldsOf lists the fields of a struct that are part of the configuration.
+func fieldsOf(t reflect.Type) []reflect.StructField {
+	return slices.DeleteFunc(slices.Collect(t.Fields()), func(field reflect.StructField) bool { return jsonName(field) == "" })
 }
 
 // join makes the path of what lies in something else.
@@ -50,7 +45,7 @@ func visit(v reflect.Value, path string, leaf func(path string, v reflect.Value)
 	case v.IsZero():
 		return false
 	case v.Kind() == reflect.Struct:
-		for field := range fieldsOf(v.Type()) {
+		for _, field := range fieldsOf(v.Type()) {
 			changed = visit(v.FieldByIndex(field.Index), join(path, jsonName(field)), leaf) || changed
 		}
 		return changed

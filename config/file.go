@@ -32,12 +32,13 @@ func LoadFile(path string) (Providers, error) {
 // All other fields of a Provider work as well. Other members of the outer
 // object are somebody else's and are ignored.
 func ParseFile(path string, content []byte) (Providers, error) {
+	lines := lineCounter{data: content}
 	document, problem := parseJSON(content)
 	if problem != nil {
-		line, column := lineAndColumn(content, problem.offset)
+		line, column := lines.at(problem.offset)
 		return nil, &ConfigurationError{File: path, Line: line, Column: column, Err: problem.err}
 	}
-	d := &decoder{file: path, data: content, literals: seedFields}
+	d := &decoder{file: path, lines: lines, literals: seedFields}
 	providers := d.document(document)
 	if err := errors.Join(d.errs...); err != nil {
 		return nil, err
@@ -59,11 +60,11 @@ func (d *decoder) document(n node) Providers {
 		return nil
 	}
 	var found *member
-	guess := ""
+	similar := false
 	for i, m := range n.members {
 		switch {
 		case m.name != providersKey:
-			guess += nearest(m.name, []string{providersKey})
+			similar = similar || nearest(m.name, []string{providersKey}) != ""
 		case found != nil:
 			d.fail(m.start, providersKey, "is set twice; keep one of them")
 		default:
@@ -73,7 +74,7 @@ func (d *decoder) document(n node) Providers {
 	switch {
 	case found != nil:
 		return d.providers(found.value, providersKey)
-	case guess != "":
+	case similar:
 		d.fail(n.start, "", "the file has no %s, but a similar name: is it misspelt?", providersKey)
 	default:
 		d.fail(n.start, "", `the file has no %s; it holds {"oauth2_providers": {"<name>": {…}}}`, providersKey)

@@ -18,7 +18,7 @@ import (
 // time limits, retries and what shapes LLM requests. Fields that say the same
 // in other words have the same fingerprint.
 func Fingerprint(name string, all Providers, environment Environment) (string, error) {
-	if errs := all.checkTokens(); len(errs) > 0 {
+	if errs := all.checkTokens(name); len(errs) > 0 {
 		return "", errors.Join(errs...)
 	}
 	sum, err := fingerprint(name, all, environment.complete())
@@ -90,19 +90,19 @@ func (h hasher) sum() (sum [sha256.Size]byte) {
 // writeValue writes what a value is made of, not what it reads as.
 func (h hasher) writeValue(v *value, all Providers) error {
 	h.write("value")
-	for _, p := range mergeLiterals(v.parts) {
+	for _, p := range v.parts {
 		h.write(string(p.kind))
 		switch p.kind {
 		case partVariable:
 			text, err := v.environment.variable(p.text)
 			if err != nil {
-				return v.broken(err)
+				return v.provider.misconfigured(v.providerName, v.field, err)
 			}
 			h.write(p.text, text)
 		case partFile:
 			path, err := v.environment.path(p)
 			if err != nil {
-				return v.broken(err)
+				return v.provider.misconfigured(v.providerName, v.field, err)
 			}
 			h.write(path)
 		case partToken:
@@ -118,37 +118,43 @@ func (h hasher) writeValue(v *value, all Providers) error {
 	return nil
 }
 
-// mergeLiterals joins neighbours that an escaped brace has split.
-func mergeLiterals(parts []part) []part {
-	var merged []part
-	for _, p := range parts {
-		if last := len(merged) - 1; last >= 0 && p.kind == partLiteral && merged[last].kind == partLiteral {
-			merged[last].text += p.text
-			continue
-		}
-		merged = append(merged, p)
-	}
-	return merged
-}
-
 // SecretsDigest returns a function that hashes the present contents of all
-// files that the token request is made of. Another result means that a secret
-// was rotated, so that it is worth asking again after a failure. A file that
-// cannot be read is part of the hash as well.
-func (p *Provider) SecretsDigest(environment Environment) func() [sha256.Size]byte {
-	r, _ := p.request("", environment)
+// files that a provider's token request is made of, those of the tokens that it
+// holds among them. Another result means that a secret was rotated, so that it
+// is worth asking again after a failure. A file that cannot be read is part of
+// the hash as well.
+func (p Providers) SecretsDigest(name string, environment Environment) func() [sha256.Size]byte {
+	files := p.files(name, environment, make(map[string]bool))
 	return func() [sha256.Size]byte {
 		h := newHasher()
-		for _, v := range r.values() {
-			for _, file := range v.references(partFile) {
-				content, err := v.environment.read(context.Background(), file)
-				if err != nil {
-					h.write("error", err.Error())
-					continue
-				}
-				h.write("content", content)
+		for _, read := range files {
+			content, err := read()
+			if err != nil {
+				h.write("error", err.Error())
+				continue
 			}
+			h.write("content", content)
 		}
 		return h.sum()
 	}
+}
+
+// files lists what reads the files of a provider's token request, and of the
+// providers whose tokens are in it.
+func (p Providers) files(name string, environment Environment, seen map[string]bool) []func() (string, error) {
+	if p[name] == nil || seen[name] {
+		return nil
+	}
+	seen[name] = true
+	r, _ := p[name].request(name, environment)
+	var files []func() (string, error)
+	for _, v := range r.values() {
+		for _, file := range v.references(partFile) {
+			files = append(files, func() (string, error) { return v.environment.read(context.Background(), file) })
+		}
+	}
+	for _, reference := range p[name].tokenReferences() {
+		files = append(files, p.files(reference.provider, environment, seen)...)
+	}
+	return files
 }

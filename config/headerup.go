@@ -40,6 +40,10 @@ func (p *Provider) ResolveHeaderUp(name string, environment Environment) (Resolv
 		Default: f.resolveHeader("header_up.default", p.HeaderUp.Default, environment),
 		Delete:  p.HeaderUp.Delete,
 	}
+	// reverse_proxy sends several values to set as one.
+	for name, values := range resolved.Set {
+		resolved.Set[name] = []string{strings.Join(values, ",")}
+	}
 	return resolved, errors.Join(f.errs...)
 }
 
@@ -108,14 +112,14 @@ func (h ResolvedHeaderUp) Apply(header http.Header) {
 		header[name] = slices.Concat(header[name], values)
 	}
 	for name, values := range h.Set {
-		header[name] = values[:len(values):len(values)]
+		header[name] = slices.Clip(values)
 	}
 	for _, pattern := range h.Delete {
 		remove(header, pattern)
 	}
 	for name, values := range h.Default {
 		if _, set := header[name]; !set {
-			header[name] = values[:len(values):len(values)]
+			header[name] = slices.Clip(values)
 		}
 	}
 }

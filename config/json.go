@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -45,7 +46,7 @@ type syntaxError struct {
 }
 
 // parseJSON reads one JSON document. Unlike json.Unmarshal it keeps names that
-// repeat and positions, and refuses text that would be changed silently.
+// repeat and positions, and refuses bytes that would be replaced silently.
 func parseJSON(data []byte) (node, *syntaxError) {
 	if problem := unreadable(data); problem != nil {
 		return node{}, problem
@@ -93,7 +94,7 @@ func explain(data []byte, err error) *syntaxError {
 	switch c := data[at]; {
 	case syntax.Error() == "unexpected end of JSON input":
 		text, at = "the text ends too early: a quote, bracket or brace is not closed", len(data)
-	case syntax.Error() == "exceeded max depth":
+	case strings.HasSuffix(syntax.Error(), "exceeded max depth"):
 		text = "objects and lists are nested too deeply"
 	case c == '/' || c == '#':
 		text = "JSON has no comments: remove this one"
@@ -107,11 +108,27 @@ func explain(data []byte, err error) *syntaxError {
 	return &syntaxError{at, &hushed{"the file is no valid JSON: " + text, err}}
 }
 
-// lineAndColumn counts lines and characters from 1.
-func lineAndColumn(data []byte, offset int) (line, column int) {
-	before := data[:min(offset, len(data))]
-	lineStart := bytes.LastIndexByte(before, '\n') + 1
-	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[lineStart:]) + 1
+// A lineCounter finds lines and columns. It goes on from where it was: a long
+// file is not counted anew for each of its fields.
+type lineCounter struct {
+	data                 []byte
+	offset, line, column int
+}
+
+// at counts lines and characters from 1.
+func (c *lineCounter) at(offset int) (line, column int) {
+	if c.line == 0 || offset < c.offset {
+		c.offset, c.line, c.column = 0, 1, 1
+	}
+	offset = min(offset, len(c.data))
+	passed := c.data[c.offset:offset]
+	c.offset = offset
+	if lines := bytes.Count(passed, []byte("\n")); lines > 0 {
+		passed = passed[bytes.LastIndexByte(passed, '\n')+1:]
+		c.line, c.column = c.line+lines, 1
+	}
+	c.column += utf8.RuneCount(passed)
+	return c.line, c.column
 }
 
 // A jsonParser builds nodes from a document that is known to be valid.

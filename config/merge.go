@@ -81,7 +81,7 @@ func placeOf(p *Provider, path string) string {
 func mergeInto(to, a, b reflect.Value, path string, conflict func(path string)) {
 	switch {
 	case to.Kind() == reflect.Struct:
-		for field := range fieldsOf(to.Type()) {
+		for _, field := range fieldsOf(to.Type()) {
 			i := field.Index
 			mergeInto(to.FieldByIndex(i), a.FieldByIndex(i), b.FieldByIndex(i), join(path, jsonName(field)), conflict)
 		}

@@ -35,9 +35,9 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-func simplified(name string) string {
-	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
-}
+var withoutSeparators = strings.NewReplacer("-", "", "_", "")
+
+func simplified(name string) string { return withoutSeparators.Replace(strings.ToLower(name)) }
 
 // editDistance counts the letters to insert, delete or replace (Levenshtein).
 func editDistance(a, b string) int {

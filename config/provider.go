@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"reflect"
 	"time"
@@ -161,10 +163,14 @@ func (p *Provider) EffectiveTimeout() time.Duration {
 	return tokens.DefaultTimeout
 }
 
+// Format implements fmt.Formatter: no verb shows a value. The receiver is no
+// pointer because a Provider may be printed as well as a *Provider.
+func (Provider) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redacted) }
+
 // MarshalLogObject keeps a provider that is logged from showing its values:
 // a log gets the names of the fields that are set.
-func (p *Provider) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
-	visit(reflect.ValueOf(p).Elem(), "", func(path string, _ reflect.Value) bool {
+func (p Provider) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
+	visit(reflect.ValueOf(&p).Elem(), "", func(path string, _ reflect.Value) bool {
 		encoder.AddBool(path, true)
 		return false
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
@@ -49,14 +51,14 @@ func (p *Provider) request(name string, environment Environment) (*request, *fau
 		r.scope.check, r.scope.invalid = checkScope, true
 	}
 	for _, name := range sorted(p.TokenRequest.Params) {
-		if v := read("token_request.params."+name, p.TokenRequest.Params[name].parse); v != nil {
+		if v := read("token_request.params."+shownName(name), p.TokenRequest.Params[name].parse); v != nil {
 			v.name = name
 			r.parameters = append(r.parameters, v)
 		}
 	}
 	for _, name := range sorted(p.TokenRequest.Headers) {
 		for _, template := range p.TokenRequest.Headers[name] {
-			if v := read("token_request.headers."+name, template.parse); v != nil {
+			if v := read("token_request.headers."+shownName(name), template.parse); v != nil {
 				v.name, v.check = name, checkHeaderValue
 				r.header = append(r.header, v)
 			}
@@ -93,18 +95,15 @@ func word[T ~string](f *faults, environment Environment, field string, t Templat
 	if text == "" {
 		return standard
 	}
-	known := ""
+	if len(words) == 0 || slices.Contains(words, T(text)) {
+		return T(text)
+	}
+	known := make([]string, len(words))
 	for i, w := range words {
-		if T(text) == w {
-			return w
-		}
-		known += map[bool]string{true: ", "}[i > 0] + string(w)
+		known[i] = string(w)
 	}
-	if known != "" {
-		f.add(field, "is none of %s", known)
-		return standard
-	}
-	return T(text)
+	f.add(field, "is none of %s", strings.Join(known, ", "))
+	return standard
 }
 
 // A value is one value of a token request. It implements tokens.Value.
@@ -122,6 +121,10 @@ type value struct {
 	check   func(string) error
 	invalid bool
 }
+
+// Format implements fmt.Formatter: a tokens.Client that is printed shows none of
+// its values.
+func (value) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redacted) }
 
 // value parses one value. It is nil if nothing is configured, or nonsense.
 func (p *Provider) value(f *faults, environment Environment, field string, parse func() ([]part, error), tokenURL *value) *value {
@@ -215,7 +218,7 @@ func (v *value) references(kind partKind) []part {
 
 // isLiteral reports whether the value stands in the configuration itself.
 func (v *value) isLiteral() bool {
-	return v != nil && len(v.references(partLiteral)) == len(v.parts)
+	return len(v.references(partLiteral)) == len(v.parts)
 }
 
 // Client builds what asks for the provider's tokens. The error is that of
@@ -255,9 +258,12 @@ func (v *value) orNil() tokens.Value {
 }
 
 func named(values []*value) []tokens.Parameter {
-	var parameters []tokens.Parameter
-	for _, v := range values {
-		parameters = append(parameters, tokens.Parameter{Name: v.name, Value: v})
+	if len(values) == 0 {
+		return nil
+	}
+	parameters := make([]tokens.Parameter, len(values))
+	for i, v := range values {
+		parameters[i] = tokens.Parameter{Name: v.name, Value: v}
 	}
 	return parameters
 }

@@ -72,7 +72,7 @@ func isPlainHTTP(text string) bool {
 	}
 	host := strings.ToLower(strings.TrimSuffix(address.Hostname(), "."))
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return !ip.Unmap().IsLoopback()
+		return !ip.IsLoopback()
 	}
 	return host != "localhost" && !strings.HasSuffix(host, ".localhost")
 }

@@ -58,6 +58,8 @@ const (
 // The errors of a template do not repeat what stands in braces: it may be a
 // piece of a secret whose braces were meant literally.
 var (
+	errNoVariable = errors.New("os.environ/ is followed by no name of an environment variable")
+
 	errUnclosed = errors.New(`a "{" has no "}"; write a literal brace as \{`)
 	errUnknown  = errors.New(`a name in braces is none of {env.NAME}, {file.PATH}, {token.PROVIDER}, {uuid}, {now}, {now_ms}, {token_url}; write a literal brace as \{`)
 	errNameless = errors.New("a placeholder has no name behind its dot")
@@ -74,7 +76,7 @@ func (t Template) parse() ([]part, error) {
 	rest := string(t)
 	if name, ok := strings.CutPrefix(rest, osEnviron); ok {
 		if name == "" {
-			return nil, errors.New("os.environ/ is followed by no name of an environment variable")
+			return nil, errNoVariable
 		}
 		return []part{{kind: partVariable, text: name, raw: rest}}, nil
 	}
@@ -123,11 +125,13 @@ func parsePlaceholder(inside string) (part, error) {
 		}
 		return p, nil
 	case partUUID, partNow, partNowMS, partTokenURL:
-		if !dotted {
-			return p, nil
+		if dotted {
+			return part{}, errUnknown
 		}
+		return p, nil
+	default:
+		return part{}, errUnknown
 	}
-	return part{}, errUnknown
 }
 
 // literal makes text a template that stands for just that text.
@@ -173,9 +177,9 @@ func (t Template) constant(environment Environment, allowed ...partKind) (string
 
 func listKinds(kinds []partKind) string {
 	spelled := map[partKind]string{partVariable: "{env.NAME}", partFile: "{file.PATH}"}
-	var words []string
-	for _, kind := range kinds {
-		words = append(words, spelled[kind])
+	words := make([]string, len(kinds))
+	for i, kind := range kinds {
+		words[i] = spelled[kind]
 	}
 	return strings.Join(words, " and ")
 }

@@ -30,7 +30,7 @@ func (p Providers) Validate(environment Environment) error {
 		}
 		errs = append(errs, p[name].validate(name, environment)...)
 	}
-	return errors.Join(append(errs, p.checkTokens()...)...)
+	return errors.Join(append(errs, p.checkTokens(sorted(p)...)...)...)
 }
 
 func (p *Provider) validate(name string, environment Environment) []error {
@@ -115,12 +115,12 @@ func (p *Provider) validateParams(f *faults, r *request) {
 		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= 0x20 || r == 0x7F || r == '{' || r == '}' }):
 			f.add(params, "a name is empty or holds white space, control characters or braces")
 		case ours:
-			f.add(params+"."+name, "set the provider's field %s instead", field)
+			f.add(join(params, shownName(name)), "set the provider's field %s instead", field)
 		case strings.HasPrefix(name, "client_assertion") && r.authMethod != tokens.NoAuthentication:
 			// RFC 6749 §2.3: one method of authentication per request.
-			f.add(params+"."+name, "proves the client's identity a second time; set auth_method none")
+			f.add(join(params, shownName(name)), "proves the client's identity a second time; set auth_method none")
 		case p.TokenRequest.Params[name] == "":
-			f.add(params+"."+name, "is empty; a parameter without a value counts as omitted (RFC 6749 §3.2)")
+			f.add(join(params, shownName(name)), "is empty; a parameter without a value counts as omitted (RFC 6749 §3.2)")
 		}
 	}
 }
@@ -186,10 +186,8 @@ func (p *Provider) validateLimits(f *faults) {
 	if retries := p.EffectiveRetries(); retries < 0 || retries > maxRetries {
 		f.add("token_request.retries", "must be from 0 to %d", maxRetries)
 	}
-	for _, status := range p.TokenRequest.RetryOn {
-		if status < 400 || status > 599 {
-			f.add("token_request.retry_on", "a status must be from 400 to 599")
-		}
+	if slices.ContainsFunc(p.TokenRequest.RetryOn, func(status int) bool { return status < 400 || status > 599 }) {
+		f.add("token_request.retry_on", "a status must be from 400 to 599")
 	}
 	if p.RefreshBefore < 0 {
 		f.add("refresh_before", "must be above 0, or auto")

@@ -11,8 +11,8 @@ import (
 // A Warning is about a field that works and is a risk.
 type Warning struct{ Field, Message string }
 
-// secretParameters are parameters and headers of token requests that hold a
-// secret whatever they are called for.
+// secretParameters are the parameters and headers of token requests whose value
+// is a secret at every authorization server.
 var secretParameters = []string{
 	"actor_token", "apikey", "assertion", "authorization", "client_assertion", "password", "subject_token",
 }
@@ -24,7 +24,7 @@ var secretParameters = []string{
 func (p *Provider) Warnings() []Warning {
 	r, _ := p.request("", DefaultEnvironment())
 	var warnings []Warning
-	if r.tokenURL != nil && len(r.tokenURL.references(partToken)) == 0 {
+	if r.tokenURL != nil {
 		if address, err := r.tokenURL.Read(context.Background()); err == nil && isPlainHTTP(address.Reveal()) {
 			warnings = append(warnings, Warning{"token_url", "the secret travels in the clear: use an https URL"})
 		}

@@ -1,0 +1,90 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// needing makes a provider whose token request needs the tokens of others.
+func needing(t *testing.T, others ...string) *Provider {
+	t.Helper()
+	p := valid(t, "")
+	for i, other := range others {
+		if p.TokenRequest.Params == nil {
+			p.TokenRequest.Params = make(map[string]Template)
+		}
+		p.TokenRequest.Params[fmt.Sprintf("x%d", i)] = Template("{token." + other + "}")
+	}
+	return p
+}
+
+func TestProvidersThatNeedEachOthersTokensAreRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		needs map[string][]string
+		want  []string
+	}{
+		"no tokens":                       {map[string][]string{"a": nil, "b": nil}, nil},
+		"a chain":                         {map[string][]string{"a": {"b"}, "b": {"c"}, "c": nil}, nil},
+		"a rhombus is no circle":          {map[string][]string{"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": nil}, nil},
+		"the same token twice":            {map[string][]string{"a": {"b", "b"}, "b": nil}, nil},
+		"itself":                          {map[string][]string{"a": {"a"}}, []string{"provider a: token_request.params.x0: the providers need each other's tokens: a → a"}},
+		"two":                             {map[string][]string{"a": {"b"}, "b": {"a"}}, []string{"provider b: token_request.params.x0: the providers need each other's tokens: a → b → a"}},
+		"three, behind one that is none":  {map[string][]string{"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b"}}, []string{"provider d: token_request.params.x0: the providers need each other's tokens: b → c → d → b"}},
+		"two circles":                     {map[string][]string{"a": {"a"}, "b": {"b"}}, []string{"a → a", "b → b"}},
+		"two circles through one":         {map[string][]string{"a": {"b", "c"}, "b": {"a"}, "c": {"a"}}, []string{"a → b → a", "a → c → a"}},
+		"nobody's":                        {map[string][]string{"a": {"z"}}, []string{"provider a: token_request.params.x0: {token.z}: no provider of this name is declared"}},
+		"nobody's, found on two ways":     {map[string][]string{"a": {"c"}, "b": {"c"}, "c": {"z"}}, []string{"provider c: token_request.params.x0: {token.z}"}},
+		"nobody's, with a name to hide":   {map[string][]string{"a": {"z z"}}, []string{"{token.(a name of 3 bytes)}: no provider"}},
+		"a circle and nobody's, together": {map[string][]string{"a": {"a", "z"}}, []string{"a → a", "{token.z}"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			providers := make(Providers)
+			for name, others := range test.needs {
+				providers[name] = needing(t, others...)
+			}
+			err := providers.Validate(testEnvironment())
+			if len(test.want) == 0 {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("it is accepted")
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) != len(test.want) {
+				t.Fatalf("got %v", err)
+			}
+			for i, want := range test.want {
+				if !strings.Contains(lines[i], want) {
+					t.Errorf("got %q, want %q", lines[i], want)
+				}
+			}
+		})
+	}
+}
+
+func TestATokenMayBeNeededInAnyValue(t *testing.T) {
+	for _, fields := range []string{
+		`"client_id":"{token.p}","client_secret":"s","token_url":"https://x.com"`,
+		`"client_id":"i","client_secret":"{token.p}","token_url":"https://x.com"`,
+		`"client_id":"i","client_secret":"s","token_url":"https://x.com/{token.p}"`,
+		validFields + `,"scope":"{token.p}"`,
+		validFields + `,"refresh_token":"{token.p}"`,
+		validFields + `,"token_request":{"params":{"x":"a{token.p}"}}`,
+		validFields + `,"token_request":{"headers":{"X":["y","a{token.p}"]}}`,
+	} {
+		if err := fault(t, fields); err == nil || !strings.Contains(err.Error(), "p → p") {
+			t.Errorf("%s: got %v", fields, err)
+		}
+	}
+}
+
+func TestProvidersThatAreNotThereNeedNoTokens(t *testing.T) {
+	err := (Providers{"a": nil, "b": needing(t, "a")}).Validate(testEnvironment())
+	if err == nil || !strings.Contains(err.Error(), "{token.a}: no provider of this name is declared") {
+		t.Errorf("got %v", err)
+	}
+}

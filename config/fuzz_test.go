@@ -1,0 +1,113 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// jsonStrings are the strings of a JSON value: names, and values but those
+// whose last name ends with _file, which are paths.
+type jsonStrings struct{ names, values []string }
+
+func (s *jsonStrings) gather(n node, name string) {
+	if text, ok := n.scalar.(string); ok && !strings.HasSuffix(name, "_file") {
+		s.values = append(s.values, text)
+	}
+	for _, element := range n.elements {
+		s.gather(element, name)
+	}
+	for _, m := range n.members {
+		s.names = append(s.names, m.name)
+		s.gather(m.value, m.name)
+	}
+}
+
+// mayBeShown reports whether a value is no secret if an error has it: it is
+// short, a name, a reference to a name, or the text of this package.
+func (s *jsonStrings) mayBeShown(value string, source []byte) bool {
+	within := func(name string) bool { return strings.Contains(name, value) }
+	return len(value) <= 8 || slices.ContainsFunc(s.names, within) || strings.HasPrefix(value, "{token.") || bytes.Contains(source, []byte(value))
+}
+
+// packageText is the source of the package, and with it all constant parts of
+// its errors.
+func packageText(t testing.TB) []byte {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, content...)
+	}
+	return text
+}
+
+func FuzzParseFile(f *testing.F) {
+	for _, file := range []string{"litellm_config.json", "config.json", "environment.json"} {
+		content, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content)
+	}
+	for _, seed := range []string{
+		fileWith(allFields), fileWith(validFields), fileWith(""), "", "{}", "null", `{"oauth2_providers":{}}`, `{"oauth2_providers":{"":{}}}`,
+		`{"oauth2_providers":{"p":{"client_id":"long secret value","client_id":"another secret"}},"oauth2_providers":1}`,
+		fileWith(`"scope":["a long scope","another scope"],"provider_name":"a long name","audience":"https://api.example.com"`),
+		fileWith(`"client_secret":"os.environ/","token_url":"https://user:password@example.com/","scope":" a long scope"`),
+		fileWith(`"token_request":{"params":{"a long secret":"{unknown placeholder}","x":"{token.another}{jwt}"},"retries":1e99,"timeout":"a long time"}`),
+		fileWith(`"header_up":{"set":{"a long header: x":["value\r\nX: y"]},"delete":["*","a long header*"]},"place":{"prefix":"{env.SECRET} "}`),
+		"\xEF\xBB\xBF{}", "\xFF\xFE{\x00}\x00", "{\"\\ud800\":\"\\u0000\"}", "{,}", "[1,]", "// {}", "{} {}", strings.Repeat("[", 99),
+	} {
+		f.Add([]byte(seed))
+	}
+	source := packageText(f)
+	f.Fuzz(func(t *testing.T, content []byte) {
+		providers, err := ParseFile(testFile, content)
+		var outer, declared map[string]json.RawMessage
+		if err == nil {
+			if err := json.Unmarshal(content, &outer); err != nil {
+				t.Fatalf("what is no JSON is accepted: %v", err)
+			}
+			if err := json.Unmarshal(outer[providersKey], &declared); err != nil {
+				t.Fatalf("what are no providers is accepted: %v", err)
+			}
+			if !slices.Equal(sorted(providers), sorted(declared)) {
+				t.Errorf("got the providers %q, want %q", sorted(providers), sorted(declared))
+			}
+			err = providers.Validate(testEnvironment())
+			for _, provider := range providers {
+				provider.Warnings()
+			}
+		}
+		if err == nil {
+			return
+		}
+		document, problem := parseJSON(content)
+		all := jsonStrings{values: []string{string(content)}}
+		if problem == nil {
+			all.gather(document, "")
+		}
+		for _, cause := range chain(err) {
+			for _, value := range all.values {
+				if strings.Contains(cause.Error(), value) && !all.mayBeShown(value, source) {
+					t.Errorf("%q shows %q", cause, value)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestLocatedFieldsAreNamedInErrors(t *testing.T) {
+	p := &Provider{Scope: " ", GrantType: "refresh_token", TokenURL: "ftp://x"}
+	p.Locate("", "Caddyfile", 2)
+	p.Locate("scope", "imported", 7)
+	p.Locate("token_request", "Caddyfile", 9)
+	p.TokenRequest.Method = "CANARY"
+	err := p.ValidateLiterals("p")
+	for _, want := range []string{
+		"imported:7: provider p: scope: holds an empty value",
+		"Caddyfile:2: provider p: grant_type: ",
+		"Caddyfile:9: provider p: token_request.method: is none of",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+	if invalid, ok := errors.AsType[*ValidationError](err); !ok || invalid.File != "Caddyfile" || invalid.Line != 2 || invalid.Column != 0 || invalid.Field != "token_url" {
+		t.Errorf("got %+v", invalid)
+	}
+	wantNoCanary(t, err)
+}
+
+func TestValidateLiteralsFindsWhatNoEnvironmentCanMend(t *testing.T) {
+	for name, test := range map[string]struct {
+		provider string
+		fields   string
+		want     string
+	}{
+		"a name":                  {"a/b", validFields, "may only hold letters"},
+		"a URL":                   {"p", `"token_url":"ftp://CANARY"`, "token_url: must begin with https://"},
+		"a scope":                 {"p", `"scope":"CANARY "`, "scope: holds an empty value"},
+		"a placeholder":           {"p", `"client_id":"{CANARY}"`, "client_id: a name in braces is none of"},
+		"a word":                  {"p", `"auth_method":"CANARY"`, "auth_method: is none of"},
+		"a file in a word":        {"p", `"auth_method":"{file./CANARY}"`, "auth_method: {file} cannot stand here"},
+		"a grant":                 {"p", `"grant_type":"refresh_token"`, "grant_type: refresh_token is chosen by itself"},
+		"a parameter":             {"p", `"token_request":{"params":{"scope":"CANARY"}}`, "token_request.params.scope: set the provider's field"},
+		"a header":                {"p", `"token_request":{"headers":{"Host":["CANARY"]}}`, "token_request.headers.Host: belongs to the connection"},
+		"an encoding":             {"p", `"token_request":{"method":"GET"}`, "token_request.encoding: a GET request has no body"},
+		"a limit":                 {"p", `"token_request":{"retries":11}`, "token_request.retries: must be from 0 to 10"},
+		"a place":                 {"p", `"place":{"header":"Host"}`, "place.header: Host belongs to the connection"},
+		"header_up":               {"p", `"header_up":{"set":{"Authorization":["CANARY"]}}`, "header_up.set.Authorization: is where the token goes"},
+		"a limit beside a word":   {"p", `"auth_method":"{env.X}","token_request":{"retries":11}`, "token_request.retries: must be from 0 to 10"},
+		"a header beside a word":  {"p", `"auth_method":"{env.X}","token_request":{"headers":{"Authorization":["x"]}}`, ""},
+		"fields that are missing": {"p", ``, ""},
+		"a variable":              {"p", `"client_secret":"{env.UNSET}","token_url":"os.environ/UNSET","scope":" {env.UNSET}"`, ""},
+		"a file":                  {"p", `"client_secret_file":"/missing","refresh_token":"{file./missing}"`, ""},
+		"a token of elsewhere":    {"p", `"scope":"{token.elsewhere}"`, ""},
+		"a right provider":        {"p", validFields, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			providers, err := native(t, test.fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = providers["p"].ValidateLiterals(test.provider)
+			switch {
+			case test.want == "" && err != nil:
+				t.Error(err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			wantNoCanary(t, err)
+		})
+	}
+}
+
+func TestATemplateIsLiteralWithoutPlaceholders(t *testing.T) {
+	for text, literal := range map[string]bool{
+		"": true, "a": true, `a\{b}`: true, "a}": true, "x os.environ/A": true,
+		"{env.A}": false, "a{uuid}": false, "os.environ/A": false, "{": false, "os.environ/": false,
+	} {
+		if got := Template(text).IsLiteral(); got != literal {
+			t.Errorf("%q is literal: %t", text, got)
+		}
+	}
+}
