@@ -2,7 +2,6 @@ package llm
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -71,7 +70,8 @@ func read(r io.Reader, contentLength, limit int64, goOn func([]byte) bool) ([]by
 		if int64(len(body)) > limit {
 			return nil, bodyTooLarge(limit)
 		}
-		if errors.Is(err, io.EOF) {
+		// Not errors.Is: an error that wraps EOF says that something has failed.
+		if err == io.EOF {
 			return body, nil
 		}
 		if idle++; n > 0 {
@@ -99,12 +99,19 @@ func read(r io.Reader, contentLength, limit int64, goOn func([]byte) bool) ([]by
 
 // BeginsObject says whether a body of which this is the beginning is to be read
 // as a JSON object, and whether the beginning is enough to decide: white space
-// alone is not. A byte order mark or UTF-16 in front of the brace makes no
-// difference: such a body is no JSON, but Python reads it (cases B09, B16), so
-// it is for FindModel to refuse and not for the gateway to overlook.
+// or half a byte order mark alone is not. A byte order mark, UTF-16 or UTF-32 in
+// front of the brace makes no difference: such a body is no JSON, but Python
+// reads it (cases B09, B16), so it is for FindModel to refuse and not for the
+// gateway to overlook.
 func BeginsObject(beginning []byte) (object, decided bool) {
 	for _, mark := range byteOrderMarks {
-		beginning = bytes.TrimPrefix(beginning, mark)
+		if rest, marked := bytes.CutPrefix(beginning, mark); marked {
+			beginning = rest
+			break
+		}
+		if bytes.HasPrefix(mark, beginning) {
+			return false, false
+		}
 	}
 	beginning = bytes.TrimLeft(beginning, "\x00 \t\r\n")
 	if len(beginning) == 0 {
@@ -113,4 +120,6 @@ func BeginsObject(beginning []byte) (object, decided bool) {
 	return beginning[0] == '{', true
 }
 
-var byteOrderMarks = [][]byte{{0xef, 0xbb, 0xbf}, {0xfe, 0xff}, {0xff, 0xfe}}
+// byteOrderMarks are those of UTF-8, UTF-16 and UTF-32; the zeros at the end of
+// the little one of UTF-32 are trimmed like those of a character.
+var byteOrderMarks = [...][]byte{{0xef, 0xbb, 0xbf}, {0xfe, 0xff}, {0xff, 0xfe}, {0, 0, 0xfe, 0xff}}

@@ -2,8 +2,8 @@
 // a request names its model, how another name takes its place, and which error
 // body the SDKs understand. It knows no OAuth2 and no web server beyond
 // net/http's own notions, and everything it reads is a client's: it never
-// recurses over it, never reads it twice, never allocates what a header merely
-// promises, and repeats none of it in a message.
+// recurses over it, never reads it twice, allocates no more than a few MiB that a
+// header merely promises, and repeats none of it in a message.
 //
 // A gateway looks at a request in this order:
 //
@@ -27,7 +27,7 @@
 // reads the same model from it: strict JSON in UTF-8, strict form data, one
 // `model` and no second one that differs only in case, and the same name
 // wherever a request names it twice. A text that FindModel accepts can be no
-// form data to anybody (a line that begins with two hyphens is no JSON), and a
-// form that FindFormModel accepts begins with a hyphen, so the two readings
+// multipart form to anybody (a line that begins with two hyphens is no JSON), and
+// a form that FindFormModel accepts begins with a hyphen, so the two readings
 // never compete for one body.
 package llm

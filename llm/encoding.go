@@ -67,8 +67,7 @@ func decode(body []byte, coding string, limit int64) ([]byte, error) {
 	defer decoder.Close()
 	decoded, err := ReadBody(decoder, -1, limit)
 	if err != nil {
-		var tooLarge *RequestError
-		if errors.As(err, &tooLarge) {
+		if _, tooLarge := errors.AsType[*RequestError](err); tooLarge {
 			return nil, err
 		}
 		return nil, undecodable

@@ -38,8 +38,9 @@ func IsForm(contentType []string) bool {
 // what it has to be: nothing before the first delimiter and after the last,
 // CRLF at the end of every line, no folded part headers, one Content-Disposition
 // in each part, with nothing but name and file name in it, no escapes in a name,
-// and no escaped quote in a file name. Everything that the usual clients send
-// is that plain.
+// and no escaped quote in a file name; and, in the content type, nothing but a
+// boundary without escapes and UTF-8 as the charset. Everything that the usual
+// clients send is that plain.
 func FindFormModel(body []byte, contentType []string) (Model, bool, error) {
 	boundary, err := formBoundary(contentType)
 	if err != nil {
@@ -52,7 +53,8 @@ func FindFormModel(body []byte, contentType []string) (Model, bool, error) {
 	var model Model
 	found, fields := false, 0
 	at := len(delimiter)
-	for range maxParts {
+	// Once more than there may be parts, for what closes the form.
+	for range maxParts + 1 {
 		if rest, last := bytes.CutPrefix(body[at:], []byte("--")); last {
 			if len(rest) > 0 && string(rest) != "\r\n" {
 				return Model{}, false, invalidBody("the form must end with its closing boundary")
@@ -92,24 +94,34 @@ func FindFormModel(body []byte, contentType []string) (Model, bool, error) {
 
 // formBoundary reads the boundary from a request's Content-Type fields.
 func formBoundary(contentType []string) (string, error) {
-	// A second field, or RFC 2231's spellings of a parameter, would give other
-	// servers another boundary, and with it another form.
-	if len(contentType) != 1 || strings.Contains(contentType[0], "*") {
+	// A second field, RFC 2231's spellings of a parameter, or escapes would give
+	// other servers another boundary, and with it another form.
+	if len(contentType) != 1 || strings.ContainsAny(contentType[0], `*\`) {
 		return "", invalidBody("a form must have one content type with a plain boundary")
 	}
 	mediaType, parameters, err := mime.ParseMediaType(contentType[0])
 	boundary := parameters["boundary"]
 	if err != nil || mediaType != "multipart/form-data" || boundary == "" || len(boundary) > maxBoundary ||
-		strings.HasSuffix(boundary, " ") || strings.ContainsFunc(boundary, isNoBoundaryCharacter) {
+		strings.ContainsFunc(boundary, isNoBoundaryCharacter) {
 		return "", invalidBody("the content type of the form has no valid boundary")
+	}
+	for name, value := range parameters {
+		// Starlette decodes names and values as the charset says. A parameter
+		// that nobody needs can still hold what some servers take for the
+		// boundary: PHP looks for the word, Rack for the last one.
+		if name != "boundary" && (name != "charset" || !strings.EqualFold(value, "utf-8")) {
+			return "", invalidBody("the content type of the form may have a boundary and the charset UTF-8, nothing else")
+		}
 	}
 	return boundary, nil
 }
 
-// isNoBoundaryCharacter says what a boundary cannot hold (RFC 2046 §5.1.1).
+// isNoBoundaryCharacter says what a boundary cannot hold: what RFC 2046 §5.1.1
+// forbids, and space, comma and question mark, as some servers end it there or
+// take it for an encoded word (RFC 2047).
 func isNoBoundaryCharacter(r rune) bool {
 	return ('0' > r || r > '9') && ('a' > r|0x20 || r|0x20 > 'z' || r >= utf8.RuneSelf) &&
-		!strings.ContainsRune("'()+_,-./:=? ", r)
+		!strings.ContainsRune("'()+_-./:=", r)
 }
 
 // nextDelimiter is where the part that begins at start ends: before the CRLF

@@ -25,7 +25,7 @@ func readPart(raw []byte) (part, error) {
 		return part{}, invalidBody("a part of the form has no header, or one that does not end")
 	}
 	p := part{content: end + len("\r\n\r\n")}
-	dispositions := 0
+	disposition := ""
 	for line := range strings.SplitSeq(string(head[:end]), "\r\n") {
 		key, value, found := strings.Cut(line, ":")
 		// A line without a proper name may be a folded one: textproto joins it
@@ -33,21 +33,25 @@ func readPart(raw []byte) (part, error) {
 		if !found || !isToken(key) || strings.ContainsFunc(value, isNoHeaderCharacter) {
 			return part{}, invalidBody("a part of the form has a header line that cannot be read")
 		}
-		value = strings.Trim(value, " \t")
-		switch {
-		case strings.EqualFold(key, "Content-Disposition"):
-			dispositions++
-			if !p.readDisposition(value) {
-				return part{}, invalidBody("a part of the form has a content disposition that cannot be read; use plain names without quotes and backslashes in them")
-			}
-		case strings.EqualFold(key, "Content-Type"):
-			p.mimeType += value
-		case strings.EqualFold(key, "Content-Transfer-Encoding"):
-			p.encoding += value
+		var field *string
+		switch strings.ToLower(key) {
+		case "content-disposition":
+			field = &disposition
+		case "content-type":
+			field = &p.mimeType
+		case "content-transfer-encoding":
+			field = &p.encoding
+		default:
+			continue
 		}
+		value = strings.Trim(value, " \t")
+		if value == "" || *field != "" {
+			return part{}, invalidBody("a part of the form has a header line that is empty or stands there twice")
+		}
+		*field = value
 	}
-	if dispositions != 1 {
-		return part{}, invalidBody("each part of the form must have one content disposition")
+	if !p.readDisposition(disposition) {
+		return part{}, invalidBody("a part of the form has no content disposition that can be read; use plain names without quotes and backslashes in them")
 	}
 	return p, nil
 }
@@ -68,8 +72,8 @@ func (p *part) readDisposition(value string) bool {
 		switch strings.ToLower(key) {
 		case "name":
 			// A backslash escapes for some servers and stands for itself for
-			// others.
-			if named || strings.Contains(raw, `\`) {
+			// others; Tomcat decodes encoded words (RFC 2047).
+			if named || strings.Contains(raw, `\`) || strings.Contains(raw, "=?") {
 				return false
 			}
 			p.name, named = raw, true
@@ -96,9 +100,9 @@ func (p *part) readDisposition(value string) bool {
 func cutParameter(text string) (value, rest string, ok bool) {
 	if strings.HasPrefix(text, `"`) {
 		value, rest, ok = strings.Cut(text[1:], `"`)
-		// After an odd number of backslashes the quote ends the string for some
-		// servers and not for others.
-		if backslashes := len(value) - len(strings.TrimRight(value, `\`)); !ok || backslashes%2 == 1 {
+		// After a backslash the quote ends the string for some servers and not
+		// for others; after two it does not for Python.
+		if !ok || strings.HasSuffix(value, `\`) {
 			return "", "", false
 		}
 		rest = strings.TrimLeft(rest, " \t")

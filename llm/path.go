@@ -34,25 +34,24 @@ func ReadsBody(method, path string) bool {
 
 // findPathModel finds the model in a URL's path, and whether there is one. It
 // reads the escaped path, where a slash of the name may be told from one of the
-// path. deployment is the whole rest of a path in Azure's way.
-func findPathModel(u *url.URL) (name, deployment string, found bool, err error) {
+// path. deployment is the whole escaped rest of a path in Azure's way.
+func findPathModel(u *url.URL) (name, deployment string, found bool) {
 	prefix := modelPathPrefix(u.Path)
 	if prefix == "" {
-		return "", "", false, nil
+		return "", "", false
 	}
 	escaped := u.EscapedPath()
 	escaped = escaped[escapedOffset(escaped, len(prefix)):]
 	if prefix == deploymentsPath {
-		deployment = u.Path[len(prefix):]
+		deployment = escaped
 		escaped, _, _ = strings.Cut(escaped, "/")
 	}
 	if escaped == "" {
-		return "", "", false, nil
+		return "", "", false
 	}
-	if name, err = url.PathUnescape(escaped); err != nil {
-		return "", "", false, invalidPath("model in the path is not properly percent-encoded")
-	}
-	return name, deployment, true, nil
+	// What EscapedPath returns can always be decoded.
+	name, _ = url.PathUnescape(escaped)
+	return name, deployment, true
 }
 
 func modelPathPrefix(path string) string {
@@ -76,11 +75,8 @@ func replacePathModel(u *url.URL, old, name string) {
 	start := escapedOffset(escaped, len(prefix))
 	end := start + escapedOffset(escaped[start:], len(old))
 	escaped = escaped[:start] + replaceEscaped(escaped[start:end], old, name, url.PathEscape) + escaped[end:]
-	path, err := url.PathUnescape(escaped)
-	if err != nil {
-		return
-	}
-	u.Path, u.RawPath = path, ""
+	u.Path, _ = url.PathUnescape(escaped)
+	u.RawPath = ""
 	if u.EscapedPath() != escaped {
 		u.RawPath = escaped
 	}

@@ -78,12 +78,12 @@ func replaceEscaped(raw, old, name string, escape func(string) string) string {
 	return escape(name)
 }
 
-// escapedOffset is where a percent-encoded text has given decoded bytes; it is
-// beyond the end if it has fewer.
+// escapedOffset is where a percent-encoded text, which has at least as many, has
+// given decoded bytes.
 func escapedOffset(escaped string, decoded int) int {
 	at := 0
 	for ; decoded > 0; decoded-- {
-		if at < len(escaped) && escaped[at] == '%' {
+		if escaped[at] == '%' {
 			at += 2
 		}
 		at++

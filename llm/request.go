@@ -1,6 +1,9 @@
 package llm
 
-import "net/url"
+import (
+	"net/url"
+	"strings"
+)
 
 // A Location is a set of places in which a request names its model.
 type Location uint8
@@ -37,17 +40,13 @@ type Found struct {
 // FindInURL finds the model in path and query.
 func FindInURL(u *url.URL) (Found, error) {
 	var f Found
-	name, deployment, found, err := findPathModel(u)
-	if err != nil {
-		return Found{}, err
-	}
-	if found {
+	if name, deployment, found := findPathModel(u); found {
 		f = Found{Name: name, Where: InPath, deployment: deployment}
 	}
 	if u.RawQuery == "" {
 		return f, nil
 	}
-	name, found, err = findQueryModel(u.RawQuery)
+	name, found, err := findQueryModel(u.RawQuery)
 	if err == nil && found {
 		err = f.add(name, InQuery)
 	}
@@ -89,12 +88,18 @@ func (f *Found) add(name string, where Location) error {
 	return nil
 }
 
-// isDeployment says whether a path in Azure's way names this model with plain
-// slashes, so that only another place tells where the name ends: the SDKs put
-// the model into the path without escaping it.
+// isDeployment says whether an escaped path in Azure's way names this model with
+// plain slashes, so that only another place tells where the name ends: the SDKs
+// put the model into the path without escaping it. A segment with an escaped
+// slash would name another deployment to the server.
 func isDeployment(deployment, name string) bool {
-	return len(deployment) >= len(name) && deployment[:len(name)] == name &&
-		(len(deployment) == len(name) || deployment[len(name)] == '/')
+	segments := strings.Count(name, "/") + 1
+	parts := strings.SplitN(deployment, "/", segments+1)
+	if deployment == "" || len(parts) < segments {
+		return false
+	}
+	plain, _ := url.PathUnescape(strings.Join(parts[:segments], "/"))
+	return plain == name
 }
 
 // Split splits the name at its first slash and checks it; see ParseName. It is

@@ -59,17 +59,26 @@ func TestFaultCases(t *testing.T) {
 		t.Run(c.ID+" "+c.Fault, func(t *testing.T) {
 			for _, literal := range c.Bodies {
 				body := literal.bytes(t)
-				began := time.Now()
-				read, err := ReadBody(bytes.NewReader(body), int64(len(body)), limit)
 				var found Found
-				if err == nil {
-					err = found.AddBody(read)
+				var err error
+				fastest := time.Hour
+				// A busy machine can make one attempt slow, but not every one.
+				for range 5 {
+					began := time.Now()
+					var read []byte
+					found = Found{}
+					if read, err = ReadBody(bytes.NewReader(body), int64(len(body)), limit); err == nil {
+						err = found.AddBody(read)
+					}
+					if err == nil && found.Where != 0 {
+						_, _, _, err = found.Split()
+					}
+					if fastest = min(fastest, time.Since(began)); fastest < 100*time.Millisecond {
+						break
+					}
 				}
-				if err == nil && found.Where != 0 {
-					_, _, _, err = found.Split()
-				}
-				if took := time.Since(began); took > 100*time.Millisecond {
-					t.Errorf("took %v", took)
+				if fastest >= 100*time.Millisecond {
+					t.Errorf("took %v", fastest)
 				}
 				if c.Expect.Status != 0 {
 					var refused *RequestError
@@ -146,6 +155,11 @@ func TestFindModel(t *testing.T) {
 		{"a key that is no string", `{x:1}`, "", CodeInvalidBody},
 		{"brackets that do not match", `{"x":[1}}`, "", CodeInvalidBody},
 		{"an array that closes as an object", `{"x":{"y":[1}]}`, "", CodeInvalidBody},
+		{"a key that is no string in an object inside", `{"x":{y:1}}`, "", CodeInvalidBody},
+		{"a second key that is no string in an object inside", `{"x":{"y":1,2:3}}`, "", CodeInvalidBody},
+		{"a missing colon in an object inside", `{"x":{"y" 1}}`, "", CodeInvalidBody},
+		{"a key that does not end", `{"x`, "", CodeInvalidBody},
+		{"a short escape at the end", `{"x":"\u12`, "", CodeInvalidBody},
 		{"a misspelt word", `{"x":nul}`, "", CodeInvalidBody},
 		{"a word with a tail", `{"x":truet}`, "", CodeInvalidBody},
 		{"a comment", `{"x":1/**/}`, "", CodeInvalidBody},

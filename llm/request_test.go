@@ -1,0 +1,218 @@
+package llm
+
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// look looks for the model in a URL and a JSON body, in a gateway's order.
+func look(u *url.URL, body string) (Found, error) {
+	found, err := FindInURL(u)
+	if err == nil && body != "" {
+		err = found.AddBody([]byte(body))
+	}
+	return found, err
+}
+
+func TestAModelThatIsNamedTwiceMustBeTheSame(t *testing.T) {
+	const azure = "/openai/deployments/"
+	for _, c := range []struct {
+		name, target, body, want string
+		where                    Location
+		code                     string
+	}{
+		{"nowhere", "/v1/models", `{"x":1}`, "", 0, ""},
+		{"in the body alone", "/v1/chat/completions", `{"model":"a/b"}`, "a/b", InBody, ""},
+		{"in the path, and a body without one", "/v1/models/a%2Fb", `{}`, "a/b", InPath, ""},
+		{"in query and body", "/v1/responses?model=a%2Fb", `{"model":"a\/b"}`, "a/b", InQuery | InBody, ""},
+		{"in path and query", "/v1/models/a/b?model=a%2Fb", "", "a/b", InPath | InQuery, ""},
+		{"everywhere", azure + "a%2Fb/chat?model=a/b", `{"model":"a/b"}`, "a/b", InPath | InQuery | InBody, ""},
+		{"in path and body, escaped in the path", azure + "a%2Fb/chat/completions", `{"model":"a/b"}`, "a/b", InPath | InBody, ""},
+		{"in path and body, plain in the path", azure + "a/b/chat/completions", `{"model":"a/b"}`, "a/b", InPath | InBody, ""},
+		{"in path and body, plain in the path, to its end", azure + "a/b/c", `{"model":"a/b/c"}`, "a/b/c", InPath | InBody, ""},
+		{"in path and query, plain in the path", azure + "a/b/chat?model=a/b", "", "a/b", InPath | InQuery, ""},
+		{"everywhere, plain in the path", azure + "a/b/chat?model=a/b", `{"model":"a/b"}`, "a/b", InPath | InQuery | InBody, ""},
+		{"others in query and body", "/v1/responses?model=a/x", `{"model":"b/y"}`, "", 0, CodeAmbiguousModel},
+		{"others in path and body", "/v1/models/a/x", `{"model":"b/y"}`, "", 0, CodeAmbiguousModel},
+		{"others in path and query", "/v1/models/a/x?model=b/y", "", "", 0, CodeAmbiguousModel},
+		{"others that differ in case", "/v1/responses?model=a/x", `{"model":"a/X"}`, "", 0, CodeAmbiguousModel},
+		{"others in the body after two alike", azure + "a%2Fb/chat?model=a/b", `{"model":"a/c"}`, "", 0, CodeAmbiguousModel},
+		{"a longer one in the body after path and query", azure + "a/b/chat?model=a", `{"model":"a/b"}`, "", 0, CodeAmbiguousModel},
+		{"a shorter one in the body", "/v1/models/a/b", `{"model":"a"}`, "", 0, CodeAmbiguousModel},
+		{"a longer one in the body", "/v1/models/a", `{"model":"a/b"}`, "", 0, CodeAmbiguousModel},
+		{"half a segment of the path", azure + "a/bc/chat", `{"model":"a/b"}`, "", 0, CodeAmbiguousModel},
+		{"more than the path has", azure + "a/b", `{"model":"a/b/c"}`, "", 0, CodeAmbiguousModel},
+		{"a part of an escaped segment", azure + "a%2Fb/chat", `{"model":"a"}`, "", 0, CodeAmbiguousModel},
+		{"a segment whose escaped slash ends the name", azure + "a/b%2Fc/chat", `{"model":"a/b"}`, "", 0, CodeAmbiguousModel},
+		{"a plain and an escaped slash", azure + "a/b%2Fc/chat", `{"model":"a/b/c"}`, "", 0, CodeAmbiguousModel},
+		{"a plain and an escaped slash, to the end", azure + "a/b%2Fc", `{"model":"a/b/c"}`, "", 0, CodeAmbiguousModel},
+		{"other escapes in plain segments", azure + "%61/b%20c/chat", `{"model":"a/b c"}`, "a/b c", InPath | InBody, ""},
+		{"an escaped segment and more", azure + "a%2Fb/chat", `{"model":"a/b/chat"}`, "", 0, CodeAmbiguousModel},
+		{"an empty one besides another", "/v1/responses?model=", `{"model":"a/b"}`, "", 0, CodeAmbiguousModel},
+		{"an empty one besides one in the path", "/v1/models/a%2Fb?model", "", "", 0, CodeAmbiguousModel},
+		{"an empty one besides a deployment", azure + "a/b?model=", "", "", 0, CodeAmbiguousModel},
+		{"none that can be read in the body", "/v1/models/a%2Fb", `{"model":1}`, "", 0, CodeInvalidBody},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			found, err := look(parseTarget(t, c.target), c.body)
+			wantCode(t, err, c.code)
+			if err == nil && (found.Name != c.want || found.Where != c.where) {
+				t.Errorf("found %+v", found)
+			}
+		})
+	}
+}
+
+func TestReplaceChangesEveryPlaceAndNothingElse(t *testing.T) {
+	const target = "/openai/deployments/corp%2Fgpt/chat?v=1&model=corp/gpt&x=%41"
+	const body = `{"messages":[{"model":"corp/gpt"}], "model" : "corp\/gpt","n":1.0}`
+	for replacement, want := range map[string][2]string{
+		"gpt": {
+			"/openai/deployments/gpt/chat?v=1&model=gpt&x=%41",
+			`{"messages":[{"model":"corp/gpt"}], "model" :       "gpt","n":1.0}`,
+		},
+		"corp/gpt": {target, body},
+		"m/gpt-mini-3": {
+			"/openai/deployments/m%2Fgpt-mini-3/chat?v=1&model=m%2Fgpt-mini-3&x=%41",
+			`{"messages":[{"model":"corp/gpt"}], "model" : "m/gpt-mini-3","n":1.0}`,
+		},
+	} {
+		u := parseTarget(t, target)
+		found, err := look(u, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := *u
+		replaced := found.Replace(replacement, &before, []byte(body))
+		if before.RequestURI() != want[0] || string(replaced) != want[1] {
+			t.Errorf("%s: got %s and %s", replacement, before.RequestURI(), replaced)
+		}
+		if u.RequestURI() != target {
+			t.Errorf("%s: the copy's origin is now %s", replacement, u)
+		}
+	}
+}
+
+func TestReplaceInPlainSegmentsOfADeployment(t *testing.T) {
+	for target, want := range map[string]string{
+		"/openai/deployments/corp/meta/gpt/chat/completions?v=1": "/openai/deployments/meta/gpt/chat/completions?v=1",
+		"/openai/deployments/%63orp/m%65ta/gpt/%63hat%2F":        "/openai/deployments/m%65ta/gpt/%63hat%2F",
+	} {
+		u := parseTarget(t, target)
+		found, err := look(u, `{"model":"corp/meta/gpt"}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := found.Replace("meta/gpt", u, []byte(`{"model":"corp/meta/gpt"}`))
+		if u.RequestURI() != want || string(body) != `{"model":     "meta/gpt"}` {
+			t.Errorf("got %s and %s, want %s", u.RequestURI(), body, want)
+		}
+	}
+}
+
+func TestReplaceTouchesNothingWhereNoModelIs(t *testing.T) {
+	u := parseTarget(t, "/v1/chat/completions?models=corp/gpt")
+	body := []byte(`{"models":"corp/gpt"}`)
+	found, err := look(u, string(body))
+	if err != nil || found.Where != 0 {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	if got := found.Replace("gpt", u, body); string(got) != `{"models":"corp/gpt"}` || u.RequestURI() != "/v1/chat/completions?models=corp/gpt" {
+		t.Errorf("got %s and %s", u, got)
+	}
+}
+
+func TestReplaceLeavesAnotherURLAlone(t *testing.T) {
+	found, err := FindInURL(parseTarget(t, "/v1/models/corp%2Fgpt?model=corp/gpt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"/v1/chat/completions?v=1", "/v1/models/other%2Fgpt?models=corp/gpt", "/v1/models", "*"} {
+		u := parseTarget(t, target)
+		if found.Replace("gpt", u, nil); u.RequestURI() != target {
+			t.Errorf("%s became %s", target, u.RequestURI())
+		}
+	}
+}
+
+func TestFindInURLAllocatesNothingWithoutAModel(t *testing.T) {
+	for _, target := range []string{"/v1/chat/completions", "/v1/chat/completions?api-version=2024-10-21&x=a%20b", "/v1/models", "*"} {
+		u := parseTarget(t, target)
+		if allocations := testing.AllocsPerRun(100, func() {
+			if found, err := FindInURL(u); err != nil || found.Where != 0 {
+				t.Fatal(found, err)
+			}
+		}); allocations > 0 {
+			t.Errorf("%s: %v allocations", target, allocations)
+		}
+	}
+}
+
+// Requests that real clients have sent: in each the model is found, and what
+// is sent on differs by the prefix alone.
+func TestRequestsOfRealClients(t *testing.T) {
+	files, err := filepath.Glob("../caddytest/testdata/clients/*/*.http")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d requests were found, %v", len(files), err)
+	}
+	named := regexp.MustCompile(`"corp/|%2F|\r\ncorp/|"model":"m"`)
+	forms := 0
+	for _, path := range files {
+		t.Run(filepath.Base(filepath.Dir(path))+" "+filepath.Base(path), func(t *testing.T) {
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, err := FindInURL(r.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var body []byte
+			if ReadsBody(r.Method, r.URL.Path) {
+				if body, err = ReadBody(r.Body, r.ContentLength, 1<<20); err != nil {
+					t.Fatal(err)
+				}
+				if IsForm(r.Header["Content-Type"]) {
+					forms++
+					err = found.AddForm(body, r.Header["Content-Type"])
+				} else if object, _ := BeginsObject(body); object {
+					err = found.AddBody(body)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !named.Match(raw) {
+				if found.Where != 0 {
+					t.Errorf("found %+v in a request without a model", found)
+				}
+				return
+			}
+			prefix, rest, prefixed, err := found.Split()
+			if err != nil || prefixed != (rest != "m") || prefixed && prefix != "corp" {
+				t.Fatalf("found %+v: %q, %q, %v", found, prefix, rest, err)
+			}
+			wantTarget := strings.Replace(r.RequestURI, "corp%2F", "", 1)
+			wantBody := strings.Replace(string(body), `:"corp/`, `:     "`, 1)
+			wantBody = strings.Replace(wantBody, "\r\ncorp/", "\r\n", 1)
+			replaced := found.Replace(rest, r.URL, body)
+			if r.URL.RequestURI() != wantTarget || string(replaced) != wantBody {
+				t.Errorf("got %s\n%q\nwant %s\n%q", r.URL.RequestURI(), replaced, wantTarget, wantBody)
+			}
+		})
+	}
+	if forms < 6 {
+		t.Errorf("only %d of the requests are forms", forms)
+	}
+}

@@ -1,0 +1,237 @@
+package llm
+
+import (
+	"bytes"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestReplaceModel(t *testing.T) {
+	for _, c := range []struct{ name, body, replacement, want string }{
+		{"the prefix is removed", `{"model":"corp/gpt-4o","n":1}`, "gpt-4o", `{"model":     "gpt-4o","n":1}`},
+		{"the rest may hold a slash", `{"model":"corp/meta/llama"}`, "meta/llama", `{"model":     "meta/llama"}`},
+		{"the model is the last", `{"n":[1],"model":"corp/gpt"}` + "\n", "gpt", `{"n":[1],"model":     "gpt"}` + "\n"},
+		{"white space around stays", "{ \"model\"\t:\r\n\"corp/gpt\" }", "gpt", "{ \"model\"\t:\r\n     \"gpt\" }"},
+		{"escapes of the prefix go", `{"model":"\u0063orp\/gpt"}`, "gpt", `{"model":           "gpt"}`},
+		{"escapes of the rest stay", `{"model":"corp/\u0067pt\/\"\\\n"}`, "gpt/\"\\\n", `{"model":     "\u0067pt\/\"\\\n"}`},
+		{"a pair of surrogates in the prefix goes", `{"model":"\ud83d\ude00/gpt"}`, "gpt", `{"model":             "gpt"}`},
+		{"a pair of surrogates in the rest stays", `{"model":"é/\ud83d\ude00"}`, "😀", `{"model":   "\ud83d\ude00"}`},
+		{"a replacement character in the prefix goes", `{"model":"\ufffd/gpt"}`, "gpt", `{"model":       "gpt"}`},
+		{"an escaped key stays", `{"mod\u0065l":"corp/gpt"}`, "gpt", `{"mod\u0065l":     "gpt"}`},
+		{"B08 a nested model stays", `{"a":{"model":"corp/gpt"},"model":"corp/gpt"}`, "gpt", `{"a":{"model":"corp/gpt"},"model":     "gpt"}`},
+		{"the same name", `{"model":"corp\/gpt"}`, "corp/gpt", `{"model":"corp\/gpt"}`},
+		{"another name of the same length", `{"model":"corp/a"}`, "meta/b", `{"model":"meta/b"}`},
+		{"another name in the room of escapes", `{"model":"\u0061"}`, "meta/b", `{"model":"meta/b"}`},
+		{"a shorter name that is no end of the old one", `{"model":"corp/gpt"}`, "mini", `{"model":    "mini"}`},
+		{"a name that needs escapes", `{"model":"corp/gpt-4o"}`, `a"\b`, `{"model":     "a\"\\b"}`},
+		{"a longer name", `{"model":"a","n":1}`, "corp/gpt", `{"model":"corp/gpt","n":1}`},
+		{"a name that is longer only with its escapes", `{"model":"abc"}`, `"""`, `{"model":"\"\"\""}`},
+		{"a longer name outside ASCII", `{"model":"a"}`, "模型", `{"model":"模型"}`},
+		{"the longest name", `{"model":"a"}`, strings.Repeat(`"`, maxName), `{"model":"` + strings.Repeat(`\"`, maxName) + `"}`},
+		{"an empty name gets one", `{"model":""}`, "a/b", `{"model":"a/b"}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			body := []byte(c.body)
+			model, found, err := FindModel(body)
+			if err != nil || !found {
+				t.Fatal(found, err)
+			}
+			replaced := ReplaceModel(body, model, c.replacement)
+			if string(replaced) != c.want {
+				t.Errorf("got  %s\nwant %s", replaced, c.want)
+			}
+			if inPlace := len(c.want) == len(c.body); inPlace != (&replaced[0] == &body[0]) {
+				t.Errorf("the body was changed in place: %v", !inPlace)
+			} else if !inPlace && string(body) != c.body {
+				t.Errorf("the old body is now %s", body)
+			}
+			if again, _, err := FindModel(replaced); err != nil || again.Name != c.replacement {
+				t.Errorf("found %+v, %v afterwards", again, err)
+			}
+		})
+	}
+}
+
+func TestReplaceFormModel(t *testing.T) {
+	for name, replacement := range map[string]string{
+		"shorter": "whisper-1", "equally long": "meta/whisper-2", "longer": "another/meta/whisper-large", "outside ASCII": "模型",
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := file("file", "a.wav", "RIFF\r\ncorp/whisper-1\x00\xff")
+			after := field("prompt", "corp/whisper-1\r\n")
+			body := []byte(form(before, field("model", "corp/whisper-1"), after))
+			kept := bytes.Clone(body)
+			var found Found
+			if err := found.AddForm(body, []string{testForm}); err != nil || found.Where != InForm {
+				t.Fatalf("found %+v, %v", found, err)
+			}
+			replaced := found.Replace(replacement, &url.URL{}, body)
+			if want := form(before, field("model", replacement), after); string(replaced) != want {
+				t.Errorf("got %q\nwant %q", replaced, want)
+			}
+			if !bytes.Equal(body, kept) {
+				t.Error("the old body has changed")
+			}
+		})
+	}
+}
+
+func TestReplaceModelAllocations(t *testing.T) {
+	for name, c := range map[string]struct {
+		replacement string
+		want        float64
+	}{
+		"a prefix that is removed":   {"gpt-4o", 0},
+		"the same name":              {"corp/gpt-4o", 0},
+		"another name":               {"other", 0},
+		"a name of the same length":  {"meta/gpt-4o", 0},
+		"a longer name in a new one": {"another/gpt-4o", 1},
+	} {
+		original := []byte(`{"messages":[],"model":"corp/gpt-4o"}`)
+		model, _, err := FindModel(original)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := make([]byte, len(original))
+		if got := testing.AllocsPerRun(100, func() {
+			copy(body, original)
+			ReplaceModel(body, model, c.replacement)
+		}); got != c.want {
+			t.Errorf("%s: %v allocations, want %v", name, got, c.want)
+		}
+	}
+}
+
+func FuzzReplaceModel(f *testing.F) {
+	for _, body := range []string{
+		`{"model":"corp/gpt-4o"}`, `{"x":[{"model":"a/b"}],"model" : "a\/b\u0063" }`, `{"model":"\ud83d\ude00/\ufffd\\x\""}`,
+		`{"mod\u0065l":"é/é"}`, `{"model":""}`, `{"model":"` + strings.Repeat(`\u00e9`, 128) + `"}`, `{"model":"\\\\/\\"}`,
+	} {
+		for _, name := range []string{"gpt-4o", "b/c", "é", "x\"", `\`, "😀", "\ufffd", strings.Repeat("é", 128), "corp/gpt-4o"} {
+			f.Add([]byte(body), name)
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte, name string) {
+		model, found, err := FindModel(body)
+		if err != nil || !found {
+			return
+		}
+		if _, rest, prefixed, err := ParseName(model.Name, InBody); err == nil && prefixed {
+			checkReplaceModel(t, body, model, rest)
+		}
+		if _, _, _, err := ParseName(name, InBody); err == nil {
+			checkReplaceModel(t, body, model, name)
+		}
+	})
+}
+
+func checkReplaceModel(t *testing.T, body []byte, model Model, name string) {
+	t.Helper()
+	replaced := ReplaceModel(bytes.Clone(body), model, name)
+	again, found, err := FindModel(replaced)
+	if err != nil || !found || again.Name != name {
+		t.Fatalf("found %+v, %v, %v in %s", again, found, err, replaced)
+	}
+	if !bytes.Equal(replaced[:model.Start], body[:model.Start]) || !bytes.Equal(replaced[again.End:], body[model.End:]) {
+		t.Fatalf("more than the model differs: %s became %s", body, replaced)
+	}
+	if strings.Trim(string(replaced[model.Start:again.Start]), " ") != "" {
+		t.Fatalf("the model moved behind %q", replaced[model.Start:again.Start])
+	}
+	if strings.HasSuffix(model.Name, name) && len(replaced) != len(body) {
+		t.Fatalf("%d bytes became %d", len(body), len(replaced))
+	}
+}
+
+func FuzzURLModel(f *testing.F) {
+	for _, target := range []string{
+		"/v1/models/corp%2Fgpt-4o", "/v1/models/corp/gpt?x", "/v1/mod%65ls%2f%63orp/%C3%a9", "/v1/models/a%252Fb", "/v1/models/a/\"<",
+		"/openai/deployments/a%2Fb/chat?model=a/b", "/openai/deployments/a/b/chat?model=a/b&x=%zz;y", "/openai/deployments/a/b%2Fc/?model=a/b/c", "/openai/deployments/a/b%2F?model=a/b",
+		"/v1/realtime?model=corp%2Fgpt", "/?a;b&mod%65l=a+b/c&&MODEL2", "/v1/models/a/x?model=b/y", "http://h/v1/models/a/b?model=a/b", "*",
+	} {
+		for _, name := range []string{"gpt", "b", "b/c", "é", "a b/c%2F?&;+#", "corp/gpt"} {
+			f.Add(target, name)
+		}
+	}
+	f.Fuzz(func(t *testing.T, target, name string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil {
+			return
+		}
+		found, err := FindInURL(u)
+		if err != nil || found.Where == 0 {
+			return
+		}
+		if read := u.Query(); found.Where&InQuery != 0 && (len(read["model"]) != 1 || read.Get("model") != found.Name) {
+			t.Fatalf("found %+v, net/url reads %q", found, read)
+		}
+		if found.Where&InPath != 0 && !strings.Contains(u.Path+"/", "/"+found.Name+"/") {
+			t.Fatalf("found %+v, the path is %q", found, u.Path)
+		}
+		_, rest, prefixed, err := found.Split()
+		if err != nil {
+			return
+		}
+		if prefixed {
+			checkReplaceInURL(t, *u, found, rest)
+		}
+		if _, _, _, err := ParseName(name, InPath); err == nil {
+			checkReplaceInURL(t, *u, found, name)
+		}
+	})
+}
+
+func checkReplaceInURL(t *testing.T, u url.URL, found Found, name string) {
+	t.Helper()
+	before := u
+	found.Replace(name, &u, nil)
+	again, err := FindInURL(&u)
+	if err != nil || again.Name != name || again.Where != found.Where {
+		t.Fatalf("found %+v, %v: %q in %s became %s", again, err, name, before.RequestURI(), u.RequestURI())
+	}
+	if decoded, err := url.PathUnescape(u.EscapedPath()); err != nil || decoded != u.Path {
+		t.Fatalf("Path is %q, EscapedPath %q", u.Path, u.EscapedPath())
+	}
+	want := before.Path
+	if found.Where&InPath != 0 {
+		prefix := modelPathPrefix(want)
+		want = prefix + name + strings.TrimPrefix(want, prefix+found.Name)
+	}
+	if u.Path != want || found.Where&InPath == 0 && u.EscapedPath() != before.EscapedPath() {
+		t.Fatalf("the path %q became %q", before.Path, u.Path)
+	}
+	pairs, changed := strings.Split(before.RawQuery, "&"), 0
+	for i, pair := range strings.Split(u.RawQuery, "&") {
+		if i >= len(pairs) || pair != pairs[i] {
+			changed++
+		}
+	}
+	if most := int(found.Where & InQuery / InQuery); changed > most || strings.Count(u.RawQuery, "&") != len(pairs)-1 {
+		t.Fatalf("the query %q became %q", before.RawQuery, u.RawQuery)
+	}
+}
+
+func BenchmarkReplaceModel(b *testing.B) {
+	for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
+		original := chatBody(size, false)
+		model, _, err := FindModel(original)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for name, replacement := range map[string]string{"shorter": "gpt-4o", "longer": "another/corp/gpt-4o"} {
+			b.Run(name+"/"+strconv.Itoa(size>>10)+"KB", func(b *testing.B) {
+				body := bytes.Clone(original)
+				span := body[model.Start:model.End]
+				b.ReportAllocs()
+				for b.Loop() {
+					copy(span, original[model.Start:model.End])
+					if replaced := ReplaceModel(body, model, replacement); len(replaced) < len(body) {
+						b.Fatal("the body got shorter")
+					}
+				}
+			})
+		}
+	}
+}
