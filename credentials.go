@@ -54,7 +54,7 @@ func newCredentialFilter(kept []string, set ...string) *credentialFilter {
 		delete(f.removed, http.CanonicalHeaderKey(name))
 	}
 	for _, name := range set {
-		f.guarded[http.CanonicalHeaderKey(name)] = struct{}{}
+		f.guarded[canonicalField(http.CanonicalHeaderKey(name))] = struct{}{}
 	}
 	return f
 }
@@ -62,7 +62,7 @@ func newCredentialFilter(kept []string, set ...string) *credentialFilter {
 // remove adds headers to those that are removed.
 func (f *credentialFilter) remove(names ...string) {
 	for _, name := range names {
-		name = http.CanonicalHeaderKey(name)
+		name = canonicalField(http.CanonicalHeaderKey(name))
 		f.removed[name], f.guarded[name] = struct{}{}, struct{}{}
 	}
 }

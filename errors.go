@@ -181,6 +181,9 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem) err
 		replacer.Set("http.oauth2_llm.error.code", p.code)
 	}
 	p.setHeaders(w.Header())
+	if expectsMuch(r) {
+		w.Header().Set("Connection", "close")
+	}
 	if h.Errors == errorsHandle {
 		return caddyhttp.Error(p.status, p)
 	}
@@ -192,4 +195,13 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem) err
 		_, _ = w.Write(body.AppendJSON(nil))
 	}
 	return nil
+}
+
+// expectsMuch reports whether a request has a body that net/http would wait for
+// before it sends an answer: one that its client holds back until it is asked
+// for, which net/http does not see behind Caddy's own body, or a long one (case
+// H08). Closing the connection spares both sides.
+func expectsMuch(r *http.Request) bool {
+	const netHTTPReads = 256 << 10
+	return r.ProtoMajor == 1 && (r.Header.Get("Expect") != "" || r.ContentLength > netHTTPReads)
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
@@ -158,12 +159,18 @@ func (h *Handler) findModel(r *http.Request) (c choice, found llm.Found, body []
 		var object bool
 		body, object, err = llm.ReadObject(r.Body, r.ContentLength, h.MaxBody)
 		if err == nil && !object {
-			c.body = &resumedBody{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+			c.body = &resumedBody{Reader: io.MultiReader(bytes.NewReader(body), r.Body), Closer: r.Body}
+			r.Body = c.body
 			return c, found, nil, nil
 		}
 	}
 	if err != nil {
 		return c, found, nil, err
+	}
+	if h.Errors == errorsHandle {
+		// Error routes may send the request elsewhere, as it came (case U06).
+		// The bytes that are forwarded change in place.
+		r.Body = &memoryBody{Reader: *bytes.NewReader(bytes.Clone(body))}
 	}
 	if encoding != "" {
 		c.encoded = body
@@ -185,6 +192,22 @@ func (h *Handler) findModel(r *http.Request) (c choice, found llm.Found, body []
 type resumedBody struct {
 	io.Reader
 	io.Closer
+	closed atomic.Bool
+}
+
+// Read fails once the body is closed, even if all of it had been read: a body
+// without a length would be sent once more as an empty one by reverse_proxy's
+// retries, and the upstream would answer that (case U05).
+func (b *resumedBody) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.Reader.Read(p)
+}
+
+func (b *resumedBody) Close() error {
+	b.closed.Store(true)
+	return b.Closer.Close()
 }
 
 // restore takes back what was done to read the body: the request is passed on
@@ -198,11 +221,25 @@ func (c *choice) restore() {
 
 // setBody makes bytes that are in memory the body.
 func (c *choice) setBody(content []byte) {
-	c.body, c.length = &memoryBody{*bytes.NewReader(content)}, int64(len(content))
+	c.body, c.length = &memoryBody{Reader: *bytes.NewReader(content)}, int64(len(content))
 }
 
 // A memoryBody is a body that is in memory. net/http may read it after the
 // request has been answered, so its bytes are never used again.
-type memoryBody struct{ bytes.Reader }
+type memoryBody struct {
+	bytes.Reader
+	closed atomic.Bool
+}
 
-func (*memoryBody) Close() error { return nil }
+// Read fails once the body is closed, as that of a resumedBody does.
+func (b *memoryBody) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.Reader.Read(p)
+}
+
+func (b *memoryBody) Close() error {
+	b.closed.Store(true)
+	return nil
+}

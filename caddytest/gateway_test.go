@@ -1,7 +1,6 @@
 package caddytest
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -169,24 +168,6 @@ func (g *gateway) send(r *http.Request, header ...string) answer {
 		g.t.Errorf("%s %s: reading the answer: %v", r.Method, r.URL.Path, err)
 	}
 	return answer{response.StatusCode, response.Header, string(body)}
-}
-
-// raw writes bytes to the gateway and returns all that comes back until the
-// gateway closes the connection or a second has passed without a byte.
-func (g *gateway) raw(request []byte) string {
-	g.t.Helper()
-	connection, err := net.Dial("tcp", g.address)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	defer connection.Close()
-	if _, err := connection.Write(request); err != nil {
-		g.t.Fatal(err)
-	}
-	_ = connection.SetReadDeadline(time.Now().Add(10 * time.Second))
-	var all bytes.Buffer
-	_, _ = io.Copy(&all, connection)
-	return all.String()
 }
 
 // chat is a small chat completion request for a model.
