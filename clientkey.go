@@ -43,6 +43,8 @@ func readClientKeys(configured map[string]ClientKey, environment config.Environm
 			return nil, clientKeyError(name, errors.New("has no name"))
 		case value.Empty():
 			return nil, clientKeyError(name, errors.New("the value is empty"))
+		case strings.TrimSpace(value.Reveal()) != value.Reveal():
+			return nil, clientKeyError(name, errors.New("the value begins or ends with white space, which no header keeps"))
 		}
 		keys = append(keys, clientKey{name: name, digest: sha256.Sum256([]byte(value.Reveal())), placeholder: name})
 	}

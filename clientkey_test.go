@@ -129,6 +129,7 @@ func TestClientKeysThatCannotWorkAreRefusedWithoutShowingThem(t *testing.T) {
 		"one good and one bad":      {map[string]ClientKey{"a": {Key: "secret-value"}, "b": {Key: "{env.TEST_NOT_SET}"}}, "client_key b"},
 		"an unknown placeholder":    {map[string]ClientKey{"a": {Key: "secret-value{nonsense}"}}, "client_key a"},
 		"a token of a provider":     {map[string]ClientKey{"a": {Key: "{token.corp}"}}, "client_key a"},
+		"a space at its end":        {map[string]ClientKey{"a": {Key: "secret-value "}}, "white space"},
 		"what changes at each look": {map[string]ClientKey{"a": {Key: "{uuid}"}}, "client_key a"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,10 +1,10 @@
 package oauth2llm
 
 import (
-	"io"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -85,7 +85,7 @@ func (f *credentialFilter) header(from http.Header, more int) http.Header {
 		if _, removed := f.removed[canonicalField(name)]; removed {
 			continue
 		}
-		to[name] = values[:len(values):len(values)]
+		to[name] = slices.Clip(values)
 	}
 	if connection, ok := to["Connection"]; ok {
 		f.connection(to, connection)
@@ -149,11 +149,7 @@ func (f *credentialFilter) query(raw string) string {
 	var kept strings.Builder
 	dropped := false
 	for pair := range strings.SplitSeq(raw, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		if unescaped, err := url.QueryUnescape(name); err == nil {
-			name = unescaped
-		}
-		if isCredentialParameter(name) {
+		if holdsCredential(pair) {
 			dropped = true
 			continue
 		}
@@ -168,39 +164,26 @@ func (f *credentialFilter) query(raw string) string {
 	return kept.String()
 }
 
-// trailers makes sure that no guarded field travels as a trailer of a request
-// that is the copy of another (case H05). net/http fills the map of the
-// original at the end of the body.
-func (f *credentialFilter) trailers(original, copied *http.Request) {
-	if len(original.Trailer) == 0 || original.Body == nil {
-		copied.Trailer = nil
-		return
+// holdsCredential reports whether a credential is in one part of a query between
+// ampersands. Some servers take a semicolon for an ampersand.
+func holdsCredential(pair string) bool {
+	for parameter := range strings.SplitSeq(pair, ";") {
+		name, _, _ := strings.Cut(parameter, "=")
+		if unescaped, err := url.QueryUnescape(name); err == nil {
+			name = unescaped
+		}
+		if isCredentialParameter(name) {
+			return true
+		}
 	}
-	f.filterTrailer(original.Trailer)
-	copied.Trailer = original.Trailer
-	copied.Body = &trailerFilter{ReadCloser: copied.Body, filter: f, trailer: original.Trailer}
+	return false
 }
 
+// filterTrailer takes guarded fields out of a request's trailers (case H05).
 func (f *credentialFilter) filterTrailer(trailer http.Header) {
 	for name := range trailer {
 		if _, guarded := f.guarded[canonicalField(textproto.CanonicalMIMEHeaderKey(name))]; guarded {
 			delete(trailer, name)
 		}
 	}
-}
-
-// A trailerFilter is a body that takes guarded fields out of its trailers
-// before anyone learns that it has ended.
-type trailerFilter struct {
-	io.ReadCloser
-	filter  *credentialFilter
-	trailer http.Header
-}
-
-func (t *trailerFilter) Read(p []byte) (int, error) {
-	n, err := t.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // readers return it unwrapped
-		t.filter.filterTrailer(t.trailer)
-	}
-	return n, err
 }

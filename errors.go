@@ -86,12 +86,14 @@ func requestProblem(err error) error {
 
 // tokenProblem says why there is no token. The authorization server's words
 // stay with the operator; a client's own key is never blamed, so nothing of
-// this is a 401 (case X05).
-func tokenProblem(provider string, err error) error {
+// this is a 401 (case X05). The context is that of the request.
+func tokenProblem(ctx context.Context, provider string, err error) error {
 	p := &problem{kind: llm.TypeOAuth2Authentication, cause: err}
 	var failed *tokens.AuthenticationError
 	var misconfigured *config.ConfigurationError
 	switch {
+	case ctx.Err() != nil:
+		return caddyhttp.Error(statusClientClosedRequest, err)
 	case errors.As(err, &failed):
 		p.code, p.retryAt = failed.Code, failed.RetryAt
 		switch {
@@ -115,8 +117,6 @@ func tokenProblem(provider string, err error) error {
 		p.status, p.code = http.StatusGatewayTimeout, tokens.CodeTimeout
 		p.message = fmt.Sprintf("no access token for provider %s arrived in time", provider)
 		p.retryAt = time.Now().Add(time.Second)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return caddyhttp.Error(statusClientClosedRequest, err)
 	default:
 		p.status, p.kind, p.code, p.final = http.StatusInternalServerError, llm.TypeOAuth2Configuration, codeUnresolvedReference, true
 		p.message = fmt.Sprintf("the gateway cannot obtain an access token for provider %s", provider)
@@ -175,13 +175,13 @@ func (p *problem) setHeaders(header http.Header) {
 
 // answer ends a request with an error: with a body that LLM clients
 // understand, or through handle_errors where the directive says so.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem) error {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem, bodyRead bool) error {
 	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		replacer.Set("http.oauth2_llm.error.type", p.kind)
 		replacer.Set("http.oauth2_llm.error.code", p.code)
 	}
 	p.setHeaders(w.Header())
-	if expectsMuch(r) {
+	if !bodyRead && expectsMuch(r) {
 		w.Header().Set("Connection", "close")
 	}
 	if h.Errors == errorsHandle {
@@ -189,7 +189,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem) err
 	}
 	body := llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: uuid.NewString()}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Request-Id", body.RequestID)
+	w.Header().Set("X-Request-ID", body.RequestID)
 	w.WriteHeader(p.status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body.AppendJSON(nil))

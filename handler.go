@@ -215,6 +215,10 @@ type visit struct {
 	model     string
 	errorCode string
 	waited    time.Duration
+	// body is the client's body as it is forwarded; bodyRead says that the
+	// handler has read it to its end before.
+	body     *clientBody
+	bodyRead bool
 }
 
 // MarshalLogObject adds the visit's fields to the access log.
@@ -253,10 +257,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if p != nil {
 		h.noticeRejection(replacer, p, token)
 	}
-	if err != nil {
-		return h.refuse(w, r, v, upstreamProblem(err))
+	if err == nil {
+		return nil
 	}
-	return nil
+	if broken := v.body.clientError(); broken != nil {
+		return h.refuse(w, r, v, requestProblem(broken))
+	}
+	return h.refuse(w, r, v, upstreamProblem(err))
 }
 
 // prepare makes the request that is forwarded. Without a provider it is passed
@@ -269,7 +276,7 @@ func (h *Handler) prepare(r *http.Request, v *visit, replacer *caddy.Replacer) (
 	if llm.HasDotSegments(r.URL.Path) {
 		return nil, nil, nil, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
 	}
-	chosen, err := h.choose(r)
+	chosen, err := h.choose(r, v)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -290,10 +297,12 @@ func (h *Handler) prepare(r *http.Request, v *visit, replacer *caddy.Replacer) (
 		token, err = p.await(r.Context(), time.Duration(h.TokenWait))
 		v.waited = time.Since(started)
 		if err != nil {
-			return nil, nil, nil, tokenProblem(p.name, err)
+			return nil, nil, nil, tokenProblem(r.Context(), p.name, err)
 		}
 	}
-	return h.decorated(r, chosen, token, holder), p, token, nil
+	decorated := h.decorated(r, chosen, token, holder)
+	v.body = watchBody(r, decorated, h.filters[p.name])
+	return decorated, p, token, nil
 }
 
 // authenticate finds out which client sent a request, and where its key stands.
@@ -323,7 +332,6 @@ func (h *Handler) decorated(r *http.Request, chosen choice, token *tokens.Token,
 		address.RawQuery = query
 		copied.URL = &address
 	}
-	filter.trailers(r, copied)
 	chosen.provider.decorate(copied.Header, token)
 	return copied
 }
@@ -348,9 +356,7 @@ func (h *Handler) noticeRejection(replacer *caddy.Replacer, p *provider, token *
 	if status, ok := replacer.Get(upstreamStatus); !ok || status != http.StatusUnauthorized {
 		return
 	}
-	if p.manager.Reject(token) {
-		h.logger.Warn("the upstream answered 401: the token is dropped, the next request gets a new one", zap.String("provider", p.name))
-	}
+	p.manager.Reject(token)
 }
 
 // refuse ends a request with an error and notes its code. Why there is no token
@@ -369,7 +375,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v *visit, err e
 	if c := h.logger.Check(level, "request failed"); c != nil {
 		c.Write(zap.String("provider", v.provider), zap.String("code", p.code), zap.Int("status", p.status), zap.NamedError("cause", p.cause))
 	}
-	return h.answer(w, r, p)
+	return h.answer(w, r, p, v.bodyRead || v.body.read())
 }
 
 // Interface guards

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,12 +21,15 @@ import (
 // (cases L02, L05). It holds nothing that belongs to a configuration.
 var states = caddy.NewUsagePool()
 
+// refreshTokens holds what has become of the refresh tokens of all providers
+// that the process has had, by config's RefreshTokenFingerprint. They outlive the
+// states: whoever changes a provider's scope, or takes it away for a while, must
+// not use a token that was rotated again.
+var refreshTokens sync.Map
+
 // A tokenState is what is shared by all configurations in which a provider is
 // the same.
-type tokenState struct {
-	manager       *tokens.Manager
-	refreshTokens *tokens.RefreshTokens
-}
+type tokenState struct{ manager *tokens.Manager }
 
 // Destruct implements caddy.Destructor. There is nothing to stop: a token
 // request under way ends by itself, and callers may still wait for it.
@@ -72,18 +76,24 @@ func newProvider(name string, all config.Providers, environment config.Environme
 	if err != nil {
 		return nil, err
 	}
+	if identity, err := definition.RefreshTokenFingerprint(name, environment); err != nil {
+		return nil, err
+	} else if identity != "" {
+		kept, _ := refreshTokens.LoadOrStore(identity, new(tokens.RefreshTokens))
+		client.RefreshTokens = kept.(*tokens.RefreshTokens)
+	}
 	for _, warning := range definition.Warnings() {
 		logger.Warn(warning.Message, zap.String("provider", name), zap.String("field", warning.Field))
 	}
 
 	pooled, _, err := states.LoadOrNew(fingerprint, func() (caddy.Destructor, error) {
-		return &tokenState{manager: tokens.NewManager(name), refreshTokens: &tokens.RefreshTokens{}}, nil
+		return &tokenState{manager: tokens.NewManager(name)}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provider %s: %w", name, err)
 	}
 	state := pooled.(*tokenState)
-	client.RefreshTokens, client.Logger = state.refreshTokens, logger
+	client.Logger = logger
 	place := definition.EffectivePlace()
 	return &provider{
 		name:        name,

@@ -60,11 +60,11 @@ var digestFields = []string{"Content-Digest", "Repr-Digest", "Digest", "Content-
 
 // choose finds the provider of a request: the fixed one, or the one that the
 // request's model names. Nothing else in a request chooses one (case H11).
-func (h *Handler) choose(r *http.Request) (choice, error) {
+func (h *Handler) choose(r *http.Request, v *visit) (choice, error) {
 	if h.Provider != "" {
 		return choice{provider: h.providers[h.Provider]}, nil
 	}
-	c, found, body, err := h.findModel(r)
+	c, found, body, err := h.findModel(r, v)
 	if err != nil {
 		return choice{}, requestProblem(err)
 	}
@@ -143,7 +143,7 @@ func modelNotFound() error {
 // findModel looks for the model in the request's URL and, where one can be,
 // in its body. A body that was read is part of the returned choice; body holds
 // its bytes if the model may be in there.
-func (h *Handler) findModel(r *http.Request) (c choice, found llm.Found, body []byte, err error) {
+func (h *Handler) findModel(r *http.Request, v *visit) (c choice, found llm.Found, body []byte, err error) {
 	c.length = -1
 	found, err = llm.FindInURL(r.URL)
 	if err != nil || r.Body == nil || r.Body == http.NoBody || !llm.ReadsBody(r.Method, r.URL.Path) {
@@ -167,6 +167,7 @@ func (h *Handler) findModel(r *http.Request) (c choice, found llm.Found, body []
 	if err != nil {
 		return c, found, nil, err
 	}
+	v.bodyRead = true
 	if h.Errors == errorsHandle {
 		// Error routes may send the request elsewhere, as it came (case U06).
 		// The bytes that are forwarded change in place.

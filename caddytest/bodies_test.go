@@ -322,3 +322,19 @@ func TestBodiesWithoutAModelStreamToTheDefaultProvider(t *testing.T) {
 		})
 	}
 }
+
+// A body that breaks the protocol is its client's fault, not the LLM's.
+func TestABodyThatBreaksOffIsTheClientsFault(t *testing.T) {
+	auth, up := newCorpAuth(t), newUpstream(t, nil)
+	for name, fixed := range map[string]bool{"with a fixed provider": true, "routed by model": false} {
+		t.Run(name, func(t *testing.T) {
+			g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey, fixed: fixed}.start(t)
+			response, _, _ := g.exchange(t, http.MethodPost, []byte("POST /v1/x HTTP/1.1\r\nHost: gateway.test\r\nApi-Key: gateway-key\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n"))
+			body, _ := io.ReadAll(response.Body)
+			answer{response.StatusCode, response.Header, string(body)}.wantError(t, http.StatusBadRequest, "invalid_request_error", "invalid_body")
+			if strings.Contains(g.log(), "upstream_unreachable") {
+				t.Error("the log blames the upstream")
+			}
+		})
+	}
+}

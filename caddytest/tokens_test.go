@@ -273,3 +273,96 @@ func TestC04AClientThatGoesAwayTakesNobodyWithIt(t *testing.T) {
 		t.Errorf("%d token requests, want 1", n)
 	}
 }
+
+// A token that waits for another provider's which does not come is a 504, not a
+// client that went away.
+func TestATokenThatWaitsForAnothersInVainIsATimeout(t *testing.T) {
+	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
+	release := make(chan struct{})
+	auth.setGate(release)
+	defer close(release)
+	g := startGateway(t, fmt.Sprintf(`
+{
+	{{global}}
+	oauth2_llm {
+		provider first {
+			client_id client_a
+			client_secret s
+			token_url %s
+		}
+		provider second {
+			client_id id
+			auth_method none
+			token_url http://%s/never
+			token_request {
+				param subject_token {token.first}
+				timeout 100ms
+				retries 0
+			}
+		}
+	}
+}
+{{site}} {
+	oauth2_llm second {
+		client_key off
+	}
+	reverse_proxy localhost:1
+}`, auth.tokenURL(), freeAddress(t)))
+	a := g.post("/v1/x", "{}")
+	a.wantError(t, http.StatusGatewayTimeout, "oauth2_authentication_error", "token_endpoint_timeout")
+	if a.header.Get("Retry-After") == "" {
+		t.Error("there is no Retry-After")
+	}
+}
+
+// T34: what a server has made of a refresh token outlives a change of the
+// provider; the used one is never sent again.
+func TestARotatedRefreshTokenOutlivesAChangedProvider(t *testing.T) {
+	var mu sync.Mutex
+	seen := make(map[string]int)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		mu.Lock()
+		defer mu.Unlock()
+		token := r.PostForm.Get("refresh_token")
+		seen[token]++
+		fmt.Fprintf(w, `{"access_token":"a","expires_in":3600,"refresh_token":%q}`, token+"+")
+	}))
+	t.Cleanup(server.Close)
+	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(upstream.Close)
+	config := func(name, scope string) string {
+		return fmt.Sprintf(`
+{
+	{{global}}
+	oauth2_llm {
+		provider %s {
+			client_id id
+			client_secret secret
+			refresh_token one
+			scope %s
+			token_url %s
+		}
+	}
+}
+{{site}} {
+	oauth2_llm %s {
+		client_key off
+	}
+	reverse_proxy %s
+}`, name, scope, server.URL, name, strings.TrimPrefix(upstream.URL, "http://"))
+	}
+	g := startGateway(t, config("corp", "a"))
+	g.post("/v1/x", "{}").wantStatus(t, http.StatusOK)
+	for _, next := range []string{config("corp", "b"), config("other", "b"), config("corp", "c")} {
+		if err := g.load(next); err != nil {
+			t.Fatal(err)
+		}
+		g.post("/v1/x", "{}").wantStatus(t, http.StatusOK)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(seen) != 4 {
+		t.Errorf("the server saw %v, want four refresh tokens once each", seen)
+	}
+}

@@ -69,6 +69,29 @@ func fingerprint(name string, all Providers, environment Environment) (sum [sha2
 	return h.sum(), nil
 }
 
+// RefreshTokenFingerprint names the refresh token of a provider: it is the hash
+// of the token endpoint, the client's identifier and the configured refresh
+// token. A server that rotates refresh tokens ends the grant if the configured
+// one is used again, so what has become of it must outlive a change of anything
+// else. It is empty for a provider without a refresh token.
+func (p *Provider) RefreshTokenFingerprint(name string, environment Environment) (string, error) {
+	r, f := p.request(name, environment)
+	if err := errors.Join(f.errs...); err != nil || r.refreshToken == nil {
+		return "", err
+	}
+	h := newHasher()
+	for _, v := range []*value{r.tokenURL, r.clientID, r.refreshToken} {
+		if v == nil {
+			continue
+		}
+		if err := h.writeValue(v, nil); err != nil {
+			return "", err
+		}
+	}
+	sum := h.sum()
+	return hex.EncodeToString(sum[:]), nil
+}
+
 // A hasher is a hash of texts, each with its length: no text can look like
 // two, or like another's end.
 type hasher struct{ hash.Hash }
@@ -87,7 +110,8 @@ func (h hasher) sum() (sum [sha256.Size]byte) {
 	return sum
 }
 
-// writeValue writes what a value is made of, not what it reads as.
+// writeValue writes what a value is made of, not what it reads as. Without the
+// providers the token of another one is its name.
 func (h hasher) writeValue(v *value, all Providers) error {
 	h.write("value")
 	for _, p := range v.parts {
@@ -106,6 +130,10 @@ func (h hasher) writeValue(v *value, all Providers) error {
 			}
 			h.write(path)
 		case partToken:
+			if all == nil {
+				h.write(p.text)
+				continue
+			}
 			identity, err := fingerprint(p.text, all, v.environment)
 			if err != nil {
 				return err

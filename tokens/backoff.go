@@ -8,11 +8,14 @@ import (
 )
 
 // How long a failure is remembered: from the first bound, doubling with each
-// further failure, to the second.
+// further failure of its kind, to the second.
 const (
 	outageBackoff, outageBackoffLimit   = 5 * time.Second, 30 * time.Second
 	refusalBackoff, refusalBackoffLimit = 30 * time.Second, 5 * time.Minute
 
+	// neededBackoff is for a failure that is another provider's: that provider
+	// remembers it, and is cheap to ask.
+	neededBackoff = time.Second
 	// retryAfterLimit bounds what a server may ask for with Retry-After.
 	retryAfterLimit = 5 * time.Minute
 	// failureMemory is how long after its back-off a failure still counts as
@@ -26,12 +29,25 @@ const (
 
 // A failure is what the Manager remembers of a flight that brought no token.
 type failure struct {
-	err    error
-	until  int64 // monotonic
+	err       error
+	temporary bool
+	until     int64 // monotonic
+	// streak counts the flights in a row that failed in this way; 0 while the
+	// first of them still tries.
 	streak int
 
+	// digest names the secrets that the failure was got with.
 	digest   [sha256.Size]byte
-	digestAt int64 // monotonic, when digest was last compared
+	lookedAt int64 // monotonic, when digest was last compared
+}
+
+// quietUntil is the time before which there is no use in asking again.
+func (known *failure) quietUntil(b *Binding) int64 {
+	if b == nil || b.SecretsDigest == nil {
+		return known.until
+	}
+	// A rotated secret is noticed soon, the back-off's end at its time.
+	return min(known.until, known.lookedAt+int64(digestInterval))
 }
 
 // backoff is the time that the streak-th failure in a row is remembered.
@@ -44,22 +60,25 @@ func backoff(temporary bool, streak int) time.Duration {
 }
 
 // fail ends a flight that brought no token and remembers why.
-// digest names the secrets that the attempt was made with.
 func (m *Manager) fail(f *flight, b *Binding, digest [sha256.Size]byte, err error, failed *AuthenticationError) {
 	m.mu.Lock()
-	streak := 1
-	if m.failure != nil {
-		streak += m.failure.streak
-	}
 	// Errors of the configuration, such as a file that is missing while it is
 	// being replaced, can heal soon.
-	delay := backoff(failed == nil || failed.temporary, streak)
-	if failed != nil {
+	temporary := failed == nil || failed.temporary
+	streak := 1
+	if m.failure != nil && m.failure.temporary == temporary {
+		streak += m.failure.streak
+	}
+	delay := backoff(temporary, streak)
+	switch {
+	case failed != nil && failed.Needs != "":
+		delay = neededBackoff
+	case failed != nil:
 		delay = max(delay, min(failed.RetryAfter, retryAfterLimit))
 	}
 	m.remember(err, failed, delay, streak)
 	m.failure.digest = digest
-	m.flight = nil
+	m.land()
 	f.err = m.failure.err
 	m.mu.Unlock()
 	close(f.done)
@@ -71,97 +90,51 @@ func (m *Manager) fail(f *flight, b *Binding, digest [sha256.Size]byte, err erro
 func (m *Manager) announce(f *flight, err error, failed *AuthenticationError, delay time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.flight != f {
-		return
+	if m.flight == f {
+		m.remember(err, failed, delay, 0)
 	}
-	m.remember(err, failed, delay, 0)
-	// The flight that goes on is the refresh.
-	m.quietUntil.Store(never)
 }
 
 // remember sets the failure that callers get until delay has passed. The
 // caller holds the lock.
 func (m *Manager) remember(err error, failed *AuthenticationError, delay time.Duration, streak int) {
 	now := m.clock.now()
-	if failed != nil {
+	if failed != nil && failed.Needs == "" {
 		failed.RetryAt = now.Add(delay)
-		err = failed
 	}
 	at := m.clock.at(now).mono
-	m.failure = &failure{err: err, until: at + int64(delay), streak: streak, digestAt: at}
-	// A rotated secret is noticed within digestInterval, the back-off's end at
-	// its time.
-	m.quietUntil.Store(at + int64(min(delay, digestInterval)))
+	m.failure = &failure{
+		err: err, temporary: failed == nil || failed.temporary,
+		until: at + int64(delay), streak: streak, lookedAt: at,
+	}
+	m.settle()
 }
 
-// mayAskAgain reports whether a remembered failure is over: its time has
-// passed, or a secret was rotated. The caller holds the lock, which is let go
-// while files are read.
+// mayAskAgain reports whether it is time to ask again although a failure is
+// known: its back-off is over, or it is time to look whether a secret was
+// rotated. The caller holds the lock.
 func (m *Manager) mayAskAgain(now instant) bool {
-	known := m.failure
-	if now.mono >= known.until {
-		if now.mono >= known.until+int64(failureMemory) {
-			m.failure = nil
-		}
-		return true
-	}
-	b := m.binding()
-	if b.SecretsDigest == nil || now.mono < known.digestAt+int64(digestInterval) {
-		return false
-	}
-	known.digestAt = now.mono
-	m.quietUntil.Store(now.mono + int64(digestInterval))
-	m.mu.Unlock()
-	digest := b.SecretsDigest()
-	m.mu.Lock()
-	if m.failure != known {
-		return m.failure == nil
-	}
-	if m.flight != nil {
-		return false
-	}
-	if digest == known.digest {
-		return false
-	}
-	m.failure = nil
-	m.quietUntil.Store(0)
-	return true
+	return now.mono >= m.failure.quietUntil(m.binding())
 }
 
-// forgetFailure ends the memory of a failure. The caller holds the lock.
+// forgetOldFailure ends the memory of a failure that is long over. The caller
+// holds the lock.
+func (m *Manager) forgetOldFailure(now instant) {
+	if m.failure != nil && m.flight == nil && now.mono >= m.failure.until+int64(failureMemory) {
+		m.failure = nil
+	}
+}
+
+// forgetFailure ends the memory of a failure, and makes the failure of an
+// attempt under way void. The caller holds the lock.
 func (m *Manager) forgetFailure() {
+	m.news++
 	m.failure = nil
-	if m.flight == nil {
-		m.quietUntil.Store(m.notBefore)
+	if m.flight != nil {
+		select {
+		case m.flight.wake <- struct{}{}:
+		default:
+		}
 	}
-}
-
-// A rejectionBudget bounds the token requests that refused tokens cause: three
-// at once, then one in 30 s (case U02). It is a token bucket on the monotonic
-// clock; the zero value is full.
-type rejectionBudget struct {
-	spent    int
-	refilled int64 // monotonic, when spent last went down
-}
-
-const (
-	rejectionBurst    = 3
-	rejectionInterval = 30 * time.Second
-)
-
-func (r *rejectionBudget) spend(now int64) bool {
-	if r.spent == 0 {
-		r.refilled = now
-	}
-	refill := min(int(time.Duration(now-r.refilled)/rejectionInterval), r.spent)
-	r.spent -= refill
-	r.refilled += int64(refill) * int64(rejectionInterval)
-	if r.spent == 0 {
-		r.refilled = now
-	}
-	if r.spent >= rejectionBurst {
-		return false
-	}
-	r.spent++
-	return true
+	m.settle()
 }

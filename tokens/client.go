@@ -2,9 +2,9 @@ package tokens
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -115,7 +115,8 @@ func (c *Client) Fetch(ctx context.Context) (Token, error) {
 	return answer.token, err
 }
 
-// request sends one token request and reads its answer.
+// request sends one token request and reads its answer. An answer that holds no
+// usable access token may hold a refresh token.
 func (c *Client) request(ctx context.Context, grantType string, refreshToken Secret) (answer, error) {
 	prepared, err := c.prepare(ctx, grantType, refreshToken)
 	if err != nil {
@@ -124,15 +125,25 @@ func (c *Client) request(ctx context.Context, grantType string, refreshToken Sec
 	start := time.Now()
 	response, err := orDefault[http.RoundTripper](c.Transport, sharedTransport).RoundTrip(prepared.request)
 	if err != nil {
-		return answer{}, c.networkError(err, grantType)
+		failed := c.networkError(err)
+		failed.once = grantType == GrantRefreshToken && !isDialError(err)
+		return answer{}, failed
 	}
 	defer response.Body.Close()
-	a, err := c.read(response, prepared, start)
-	if failed, ok := err.(*AuthenticationError); ok && grantType == GrantRefreshToken { //nolint:errorlint // read returns it unwrapped
-		// Only a server that says "later" has certainly not used the token up.
-		failed.once = !slices.Contains([]int{http.StatusTooManyRequests, http.StatusServiceUnavailable}, failed.Status)
+	a, failed := c.read(response, prepared, start)
+	if failed == nil {
+		return a, nil
 	}
-	return a, err
+	// Only a server that says "later" has certainly not used the token up.
+	later := failed.Status == http.StatusTooManyRequests || failed.Status == http.StatusServiceUnavailable
+	failed.once = grantType == GrantRefreshToken && !later
+	return a, failed
+}
+
+// isDialError reports whether nothing was sent at all.
+func isDialError(err error) bool {
+	network, ok := errors.AsType[*net.OpError](err)
+	return ok && network.Op == "dial"
 }
 
 func orDefault[T comparable](value, standard T) T {

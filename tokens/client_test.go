@@ -3,7 +3,6 @@ package tokens
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -238,96 +237,6 @@ func TestGoodAnswersInOddForms(t *testing.T) {
 				t.Errorf("got %v with %v, %v", token.Value.Reveal(), token.Lifetime, err)
 			}
 		})
-	}
-}
-
-func TestFailuresAreToldApart(t *testing.T) {
-	html := http.Header{"Content-Type": {"text/html"}}
-	for _, test := range []struct {
-		name      string
-		exchange  exchange
-		code      string
-		temporary bool
-		says      string
-	}{
-		{"T04 expires_in is negative", exchange{body: `{"access_token":"t","expires_in":-1}`}, CodeInvalidResponse, false, "expires_in"},
-		{"T04 expires_in is zero", exchange{body: `{"access_token":"t","expires_in":0}`}, CodeInvalidResponse, false, "expires_in"},
-		{"expires_in is a word", exchange{body: `{"access_token":"t","expires_in":"soon"}`}, CodeInvalidResponse, false, "expires_in"},
-		{"an exp that has passed", exchange{body: fmt.Sprintf(`{"access_token":%q}`, jwt(`{"exp":1000}`))}, CodeInvalidResponse, false, "expired"},
-		{"T11 an error in a 200 answer", exchange{body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "client_secret"},
-		{"T12 an empty 200 answer", exchange{body: ``}, CodeInvalidResponse, true, "no access_token"},
-		{"T12 an empty object", exchange{body: `{}`}, CodeInvalidResponse, true, "no access_token"},
-		{"T12 an empty token", exchange{body: `{"access_token":""}`}, CodeInvalidResponse, true, "no access_token"},
-		{"T12 a list", exchange{body: `[]`}, CodeInvalidResponse, true, "no access_token"},
-		{"a token that is no string", exchange{body: `{"access_token":17}`}, CodeInvalidResponse, false, "no string"},
-		{"T13 a web page with 200", exchange{body: "<html>canary", header: html}, CodeInvalidResponse, true, "text/html"},
-		{"T13 a web page with 502", exchange{status: 502, body: "<html>canary", header: html}, CodeUnavailable, true, "text/html"},
-		{"T13 a web page with 503", exchange{status: 503, body: "<html>canary", header: html}, CodeUnavailable, true, "text/html"},
-		{"T15 a form that is an error", exchange{status: 400, body: "error=invalid_scope&error_description=no", header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}, CodeInvalidScope, false, "check scope"},
-		{"T17 JSON that is cut off", exchange{body: `{"access_token":"t`}, CodeInvalidResponse, true, "no access_token"},
-		{"T18 a redirect", exchange{status: 307, header: http.Header{"Location": {"https://evil.example/x?canary"}}}, CodeRefused, false, "evil.example"},
-		{"T20 a token with a line end", exchange{body: `{"access_token":"a\r\nX: y"}`}, CodeInvalidResponse, false, "character"},
-		{"T20 a token with a NUL", exchange{body: `{"access_token":"a\u0000"}`}, CodeInvalidResponse, false, "character"},
-		{"T20 a token with a space", exchange{body: `{"access_token":"a b"}`}, CodeInvalidResponse, false, "character"},
-		{"T23 token_type mac", exchange{body: `{"access_token":"t","token_type":"mac"}`}, CodeInvalidResponse, false, "token_type"},
-		{"T23 token_type DPoP", exchange{body: `{"access_token":"t","token_type":"DPoP"}`}, CodeInvalidResponse, false, "token_type"},
-		{"T23 token_type N_A", exchange{body: `{"access_token":"t","token_type":"N_A"}`}, CodeInvalidResponse, false, "token_type"},
-		{"T27 invalid_client", exchange{status: 401, body: `{"error":"invalid_client","error_description":"unknown client"}`}, CodeInvalidClient, false, "unknown client"},
-		{"T27 invalid_client with 400", exchange{status: 400, body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "HTTP 400"},
-		{"T27 unauthorized_client", exchange{status: 400, body: `{"error":"unauthorized_client"}`}, CodeUnauthorizedClient, false, "grant_type"},
-		{"T27 invalid_scope", exchange{status: 400, body: `{"error":"invalid_scope"}`}, CodeInvalidScope, false, "scope"},
-		{"T27 unsupported_grant_type", exchange{status: 400, body: `{"error":"unsupported_grant_type"}`}, CodeUnsupportedGrantType, false, "grant_type"},
-		{"invalid_target", exchange{status: 400, body: `{"error":"invalid_target"}`}, CodeInvalidTarget, false, "resource"},
-		{"a refusal with a code of its own", exchange{status: 403, body: `{"error":"access_denied"}`}, CodeRefused, false, "access_denied"},
-		{"a refusal without a code", exchange{status: 404, body: `not here`}, CodeRefused, false, "HTTP 404"},
-		{"an error object that is no code", exchange{status: 400, body: `{"error":{"message":"canary"}}`}, CodeRefused, false, "HTTP 400"},
-		{"T29 too many requests", exchange{status: 429, body: `{"error":"invalid_request"}`}, CodeUnavailable, true, "HTTP 429"},
-		{"T31 408", exchange{status: 408}, CodeUnavailable, true, "HTTP 408"},
-		{"T31 500", exchange{status: 500}, CodeUnavailable, true, "HTTP 500"},
-		{"T31 504", exchange{status: 504}, CodeUnavailable, true, "HTTP 504"},
-		{"500 with a code that is a refusal", exchange{status: 500, body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "HTTP 500"},
-		{"temporarily_unavailable with 400", exchange{status: 400, body: `{"error":"temporarily_unavailable"}`}, CodeUnavailable, true, "temporarily_unavailable"},
-		{"retry_on of the configuration", exchange{status: 423}, CodeUnavailable, true, "HTTP 423"},
-		{"an answer over 1 MiB", exchange{body: `{"access_token":"` + strings.Repeat("x", answerLimit) + `"}`}, CodeInvalidResponse, false, "1 MiB"},
-		{"N01 a refused connection", exchange{err: &url.Error{Op: "Post", URL: "https://h/?canary", Err: &net.OpError{Op: "dial", Err: errors.New("connection refused")}}}, CodeUnavailable, true, "connection refused"},
-		{"N05 the connection ends", exchange{err: io.ErrUnexpectedEOF}, CodeUnavailable, true, "EOF"},
-		{"N02 no answer in time", exchange{err: context.DeadlineExceeded}, CodeTimeout, true, "timeout"},
-		{"nesting that would exhaust a stack", exchange{body: `{"access_token":"t","x":` + strings.Repeat("[", 1<<19)}, CodeInvalidResponse, true, "no access_token"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			c := testClient(&test.exchange)
-			c.RetryOn = []int{423}
-			_, err := c.Fetch(t.Context())
-			var failed *AuthenticationError
-			if !errors.As(err, &failed) {
-				t.Fatalf("got %v", err)
-			}
-			if failed.Code != test.code || failed.Temporary() != test.temporary {
-				t.Errorf("code %s, temporary %v; want %s, %v", failed.Code, failed.Temporary(), test.code, test.temporary)
-			}
-			text := err.Error()
-			if !contains(text, test.says) || !contains(text, "provider corp") {
-				t.Errorf("the error says %q, want %q in it", text, test.says)
-			}
-			if contains(text, "canary") || contains(text, "cAnary") {
-				t.Errorf("the error shows what it must not: %q", text)
-			}
-		})
-	}
-}
-
-func TestX01AServerThatEchoesSecretsPutsNoneIntoAnError(t *testing.T) {
-	for _, form := range canaryForms(canary) {
-		for _, member := range []string{"error", "error_description", "error_uri"} {
-			body, _ := json.Marshal(map[string]string{"error": "invalid_client", member: form, "access_token": "answer-canary-value"})
-			_, err := testClient(&exchange{status: 401, body: string(body)}).Fetch(t.Context())
-			wantNoCanary(t, fmt.Sprintf("%v %+v %#v", err, err, err), canary)
-		}
-	}
-	body := `{"error":"invalid_client","error_description":"the token answer-canary-value and query-canary-1","access_token":"answer-canary-value"}`
-	_, err := testClient(&exchange{status: 401, body: body}).Fetch(t.Context())
-	if contains(err.Error(), "canary") {
-		t.Errorf("the error shows %q", err)
 	}
 }
 

@@ -52,6 +52,9 @@ type AuthenticationError struct {
 	RetryAfter time.Duration
 	// RetryAt is when the next token request is made at the earliest.
 	RetryAt time.Time
+	// Needs names the provider whose token is missing, where the failure is
+	// that provider's and not the endpoint's.
+	Needs string
 	// Err is the cause (the seed's original_error).
 	Err error
 

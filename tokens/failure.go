@@ -6,9 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -35,7 +35,10 @@ func (c *Client) refusal(failed *AuthenticationError, members func(string) gjson
 		if value := members("error"); value.Type == gjson.String && errorCode.MatchString(value.Str) {
 			code = p.sensitive.clean(value.Str)
 		}
-		failed.Description = p.sensitive.clean(members("error_description").String())
+		// An object or a list could hide a secret behind its escapes.
+		if value := members("error_description"); value.Type == gjson.String {
+			failed.Description = p.sensitive.clean(value.Str)
+		}
 	}
 	switch status := failed.Status; {
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusServiceUnavailable,
@@ -56,41 +59,90 @@ func (c *Client) refusal(failed *AuthenticationError, members func(string) gjson
 	}
 }
 
-// networkError says what a failed exchange means. The cause is kept without
-// the URL that net/http puts into its errors.
-func (c *Client) networkError(err error, grantType string) *AuthenticationError {
-	if withURL, ok := errors.AsType[*url.Error](err); ok {
-		err = withURL.Err
-	}
-	failed := &AuthenticationError{Provider: c.Provider, Code: CodeUnavailable, Err: err, temporary: true}
+// networkError says what a failed exchange means.
+func (c *Client) networkError(err error) *AuthenticationError {
+	failed := &AuthenticationError{Provider: c.Provider, Code: CodeUnavailable, Err: describable(err), temporary: true}
 	var timeout net.Error
-	var dial *net.OpError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		failed.Code = CodeTimeout
-	case isTLSError(err):
+	case isUntrusted(err):
 		failed.Code, failed.temporary = CodeUntrusted, false
 	}
-	// A refresh token may have been used up unless nothing was sent at all.
-	notSent := errors.As(err, &dial) && dial.Op == "dial"
-	failed.once = grantType == GrantRefreshToken && !notSent
 	return failed
 }
 
-// isTLSError reports whether TLS refused the server. Nothing has been sent
-// then, and trying again changes nothing (case N07).
-func isTLSError(err error) bool {
-	var (
-		verification *tls.CertificateVerificationError
-		authority    x509.UnknownAuthorityError
-		hostname     x509.HostnameError
-		invalid      x509.CertificateInvalidError
-		record       tls.RecordHeaderError
-		alert        tls.AlertError
-	)
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
-		errors.As(err, &invalid) || errors.As(err, &record) || errors.As(err, &alert) ||
-		strings.Contains(err.Error(), "tls: ")
+// errNoHTTP stands for errors of net/http that quote what the server sent,
+// which may be what it was sent.
+var errNoHTTP = errors.New("the connection gave no readable HTTP answer")
+
+// describable gives the part of an error of net/http that an operator can use
+// and that quotes neither the URL nor the answer (case X01).
+func describable(err error) error {
+	if network, ok := errors.AsType[*net.OpError](err); ok {
+		return network
+	}
+	if lookup, ok := errors.AsType[*net.DNSError](err); ok {
+		return lookup
+	}
+	if refused := untrusted(err); refused != nil {
+		return refused
+	}
+	for _, plain := range []error{context.DeadlineExceeded, context.Canceled, io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, plain) {
+			return plain
+		}
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return errors.New("timeout")
+	}
+	return errNoHTTP
+}
+
+// isUntrusted reports whether TLS refused the server, or the server the client's
+// TLS. Trying again changes nothing (case N07).
+func isUntrusted(err error) bool {
+	if untrusted(err) != nil {
+		return true
+	}
+	alert, ok := errors.AsType[*net.OpError](err)
+	return ok && alert.Op == "remote error" && slices.Contains(refusingAlerts, strings.TrimPrefix(alert.Err.Error(), "tls: "))
+}
+
+// untrusted gives the error with which TLS refused the server, if it did.
+func untrusted(err error) error {
+	if verification, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return verification
+	}
+	if authority, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return authority
+	}
+	if hostname, ok := errors.AsType[x509.HostnameError](err); ok {
+		return hostname
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+		return invalid
+	}
+	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return errors.New(record.Msg)
+	}
+	// An old version of TLS has no type of its own.
+	for at := err; at != nil; at = errors.Unwrap(at) {
+		if strings.HasPrefix(at.Error(), "tls: server selected unsupported protocol version") {
+			return at
+		}
+	}
+	return nil
+}
+
+// refusingAlerts are the alerts (RFC 8446 §6) that blame a certificate, a name
+// or a version, as crypto/tls words them. Others, such as an internal error,
+// can pass.
+var refusingAlerts = []string{
+	"access denied", "bad certificate", "certificate required", "expired certificate", "handshake failure",
+	"insufficient security level", "no application protocol", "protocol version not supported",
+	"revoked certificate", "unknown certificate", "unknown certificate authority", "unrecognized name",
+	"unsupported certificate",
 }
 
 // compareScope warns where a server grants less than was asked: requests to

@@ -48,8 +48,8 @@ type Manager struct {
 	provider string
 
 	// current and quietUntil are all that a request reads while a token is
-	// usable. quietUntil is the monotonic time before which there is no use in
-	// looking for a reason to refresh.
+	// usable. quietUntil is the monotonic time before which whoever holds a
+	// stale token has nothing to do; see settle.
 	current    atomic.Pointer[Token]
 	quietUntil atomic.Int64
 
@@ -60,18 +60,13 @@ type Manager struct {
 	rejections rejectionBudget
 	// notBefore is the monotonic time of the earliest next fetch.
 	notBefore int64
+	// news counts what makes an older failure void: a configuration that was
+	// loaded, an operator who asked for a token.
+	news int
 
 	// Seams for tests.
 	clock  clock
 	jitter func() float64
-}
-
-// A flight is a token request under way, retries included.
-type flight struct {
-	done       chan struct{}
-	background bool
-	token      *Token
-	err        error
 }
 
 const never = int64(1<<63 - 1)
@@ -131,85 +126,66 @@ func (m *Manager) Current() *Token {
 // error is an *AuthenticationError, the cause of ctx's end, or an error of the
 // configuration.
 func (m *Manager) Token(ctx context.Context) (*Token, error) {
-	if t := m.Current(); t != nil {
-		return t, nil
+	for {
+		if t := m.Current(); t != nil {
+			return t, nil
+		}
+		t, f, err := m.join()
+		if t == nil && err == nil {
+			t, err = f.await(ctx)
+		}
+		// A caller that was held up may find that its token has ended already.
+		if err != nil || !t.expired(m.clock.instant()) {
+			return t, err
+		}
 	}
-	f, err := m.join()
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-f.done:
-		return f.token, f.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// Reject drops a token that an upstream has refused, if it is still the one in
-// hand, so that the next caller gets a new one. It reports whether asking for
-// a token is worthwhile: false means that the provider's tokens were refused
-// so often that the next new one has to wait (case U02).
-func (m *Manager) Reject(t *Token) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.current.Load() != t {
-		return true
-	}
-	if !m.rejections.spend(m.clock.instant().mono) {
-		return false
-	}
-	m.current.Store(nil)
-	m.notBefore = 0
-	return true
 }
 
 // Refresh asks for a new token now, whatever is known of earlier failures, and
 // waits for it as long as ctx allows. The old token serves meanwhile.
 func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
 	m.mu.Lock()
+	if m.binding() == nil {
+		m.mu.Unlock()
+		return nil, ErrNotBound
+	}
 	m.forgetFailure()
 	f := m.flight
 	if f == nil {
-		b := m.binding()
-		if b == nil {
-			m.mu.Unlock()
-			return nil, ErrNotBound
-		}
 		f = m.launch(false)
 	}
 	m.mu.Unlock()
-	select {
-	case <-f.done:
-		return f.token, f.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return f.await(ctx)
 }
 
-// join finds the flight that a caller without a token waits for, or the
-// failure that it gets at once.
-func (m *Manager) join() (*flight, error) {
+// join gives a caller without a token the one that has come meanwhile, the
+// flight to wait for, or the failure that it gets at once.
+func (m *Manager) join() (*Token, *flight, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := m.clock.instant()
 	if m.binding() == nil {
-		return nil, ErrNotBound
+		return nil, nil, ErrNotBound
 	}
-	if m.failure != nil {
-		// An outage that is known is not worth waiting for: whoever finds the
-		// back-off over waits for that one attempt, everyone else is told.
-		if m.flight != nil || !m.mayAskAgain(now) {
-			return nil, m.failure.err
-		}
-	}
+	now := m.clock.instant()
 	if t := m.current.Load(); t != nil && !t.expired(now) {
-		return landed(t), nil
+		return t, nil, nil
 	}
-	if m.flight != nil {
-		return m.flight, nil
+	m.forgetOldFailure(now)
+	switch known := m.failure; {
+	case m.flight == nil && known == nil:
+		return nil, m.launch(false), nil
+	case known == nil:
+		return nil, m.flight, nil
+	case m.flight != nil || !m.mayAskAgain(now):
+		// An outage that is known is not worth waiting for.
+		return nil, nil, known.err
+	case now.mono < known.until:
+		// The secrets may have changed; nobody waits to learn whether they did.
+		m.launch(false)
+		return nil, nil, known.err
 	}
-	return m.launch(false), nil
+	// Whoever finds the back-off over waits for that one attempt.
+	return nil, m.launch(false), nil
 }
 
 // refreshInBackground starts a flight unless there is one or a failure says to
@@ -220,43 +196,58 @@ func (m *Manager) refreshInBackground(now instant) {
 	if m.flight != nil || m.binding() == nil || now.mono < m.quietUntil.Load() {
 		return
 	}
+	m.forgetOldFailure(now)
 	if m.failure != nil && !m.mayAskAgain(now) {
 		return
 	}
-	if t := m.current.Load(); m.flight == nil && t != nil && t.stale(now) {
+	if t := m.current.Load(); t != nil && t.stale(now) {
 		m.launch(true)
 	}
 }
 
 // launch starts a flight. The caller holds the lock.
 func (m *Manager) launch(background bool) *flight {
-	f := &flight{done: make(chan struct{}), background: background}
-	m.flight = f
-	m.quietUntil.Store(never)
-	go m.fly(f)
-	return f
+	m.flight = &flight{done: make(chan struct{}), wake: make(chan struct{}, 1), background: background}
+	m.settle()
+	go m.fly(m.flight)
+	return m.flight
 }
 
-// landed is the flight of a token that is there already.
-func landed(t *Token) *flight {
-	f := &flight{done: make(chan struct{}), token: t}
-	close(f.done)
-	return f
+// land ends a flight. The caller holds the lock, and closes done without it.
+func (m *Manager) land() {
+	m.flight = nil
+	m.settle()
 }
 
-// keep makes a fetched token the one in hand.
-func (m *Manager) keep(f *flight, fetched Token, started instant) {
+// settle says until when whoever holds a stale token has nothing to do. It is
+// called whenever what it looks at has changed. The caller holds the lock.
+func (m *Manager) settle() {
+	switch {
+	case m.flight != nil:
+		m.quietUntil.Store(never)
+	case m.failure != nil:
+		m.quietUntil.Store(m.failure.quietUntil(m.binding()))
+	default:
+		m.quietUntil.Store(m.notBefore)
+	}
+}
+
+// keep makes a fetched token the one in hand. It reports false for one that has
+// ended already.
+func (m *Manager) keep(f *flight, fetched Token, started instant) bool {
 	t := &fetched
+	t.obtained = started
+	if t.expired(m.clock.instant()) {
+		return false
+	}
 	m.mu.Lock()
 	b := m.binding()
-	t.obtained = started
 	t.freshFor = t.freshTime(b.RefreshBefore, m.jitter())
 	recovered := m.failure != nil
 	first := m.current.Swap(t) == nil
 	m.failure = nil
 	m.notBefore = started.mono + int64(minimumFetchInterval)
-	m.quietUntil.Store(m.notBefore)
-	m.flight = nil
+	m.land()
 	m.mu.Unlock()
 	f.token = t
 	close(f.done)
@@ -270,4 +261,5 @@ func (m *Manager) keep(f *flight, fetched Token, started instant) {
 		zap.Duration("lifetime", t.Lifetime),
 		zap.Duration("fresh_for", t.freshFor),
 		zap.Bool("after_failure", recovered))
+	return true
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -59,7 +60,9 @@ var (
 // that look like tokens are blanked, control characters and quotes are
 // replaced, and the rest is cut (case X01).
 func (s sensitive) clean(text string) string {
-	for _, secret := range s {
+	// The longest first: one may be the beginning of another.
+	longest := slices.SortedFunc(slices.Values(s), func(a, b string) int { return len(b) - len(a) })
+	for _, secret := range longest {
 		text = strings.ReplaceAll(text, secret, Redacted)
 	}
 	text = tokenLike.ReplaceAllStringFunc(text, func(word string) string {

@@ -94,4 +94,10 @@ func TestDescriptionsOfServersAreCleaned(t *testing.T) {
 	for _, form := range append(canaryForms(canary), string(twice)) {
 		wantNoCanary(t, s.clean("the secret "+form+" is wrong"), canary)
 	}
+	var both sensitive
+	both.add(NewSecret("hunter2"))
+	both.add(NewSecret("hunter2-Blue#9"))
+	if got := both.clean("bad hunter2-Blue#9"); got != "bad "+Redacted {
+		t.Errorf("a secret that begins another leaves %q", got)
+	}
 }

@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"go.uber.org/zap"
@@ -10,16 +11,36 @@ import (
 
 // RefreshTokens keeps what servers answer in place of a configured refresh
 // token: a rotated one replaces it (RFC 6749 §6), and using the old one again
-// can end the whole grant. The zero value is ready for use. It keeps them in
+// can end the whole grant. So all clients that use the same refresh token must
+// share one, and take turns. The zero value is ready for use. It keeps them in
 // memory only, so a rotated one is lost when the process ends.
 type RefreshTokens struct {
 	mu sync.Mutex
+	// turn holds one element while a client uses the refresh token.
+	turn chan struct{}
 	// configured is the refresh token that the rotation began with. Another
 	// one in the configuration begins anew.
 	configured Secret
 	rotated    Secret
 	refused    bool
 	warned     bool
+}
+
+// begin waits for the turn to use the refresh token; the returned function ends
+// it. Two requests with one token look like theft to a server.
+func (r *RefreshTokens) begin(ctx context.Context) (end func(), err error) {
+	r.mu.Lock()
+	if r.turn == nil {
+		r.turn = make(chan struct{}, 1)
+	}
+	turn := r.turn
+	r.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for another use of the refresh token to end: %w", ctx.Err())
+	}
 }
 
 // use returns the newest refresh token, or an empty one if it was refused.
@@ -61,14 +82,19 @@ func (c *Client) fetchWithRefreshToken(ctx context.Context) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
+	end, err := c.refreshTokens().begin(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	defer end()
 	if refreshToken := c.refreshTokens().use(configured); !refreshToken.Empty() {
 		answer, err := c.request(ctx, GrantRefreshToken, refreshToken)
-		var failed *AuthenticationError
+		c.keepRefreshToken(refreshToken, answer.refreshToken)
+		failed, _ := errors.AsType[*AuthenticationError](err)
 		switch {
 		case err == nil:
-			c.keepRefreshToken(refreshToken, answer.refreshToken)
 			return answer.token, nil
-		case !errors.As(err, &failed) || failed.Code != CodeInvalidGrant || c.ClientSecret == nil:
+		case failed == nil || failed.Code != CodeInvalidGrant || c.ClientSecret == nil:
 			return Token{}, err
 		}
 		c.refreshTokens().refuse()

@@ -1,13 +1,18 @@
 package tokens
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -164,4 +169,66 @@ func TestARefreshRequestIsRetriedOnlyWhereItWasCertainlyNotUsed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// T34: the server has used the old one up, whatever is wrong with the rest.
+func TestARotatedRefreshTokenIsKeptBesideAnAccessTokenOfNoUse(t *testing.T) {
+	for name, rest := range map[string]string{
+		"no access token":          `"access_token":""`,
+		"a lifetime of zero":       `"access_token":"a","expires_in":0`,
+		"a token of another type":  `"access_token":"a","token_type":"mac"`,
+		"a token with a line end":  `"access_token":"a\r\n"`,
+		"an access token, at last": `"access_token":"a","expires_in":60`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, used := refreshClient(func(form url.Values) (int, string) {
+				return 200, `{"refresh_token":"` + form.Get("refresh_token") + `+",` + rest + `}`
+			})
+			for range 2 {
+				_, _ = c.Fetch(t.Context())
+			}
+			if got := strings.Join(*used, ", "); got != "refresh_token r0, refresh_token r0+" {
+				t.Errorf("used %s", got)
+			}
+		})
+	}
+}
+
+// Two configurations may hold one refresh token: they take turns.
+func TestOneRefreshTokenIsUsedByOneClientAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var using, most atomic.Int64
+		shared := &RefreshTokens{}
+		newClient := func() *Client {
+			c, _ := refreshClient(func(url.Values) (int, string) {
+				most.Store(max(most.Load(), using.Add(1)))
+				time.Sleep(time.Second)
+				using.Add(-1)
+				return 200, goodAnswer
+			})
+			c.RefreshTokens = shared
+			return c
+		}
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				if _, err := newClient().Fetch(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if most.Load() != 1 {
+			t.Errorf("%d requests at once used the refresh token", most.Load())
+		}
+		// Who waits too long gets a timeout and has sent nothing.
+		go func() { _, _ = newClient().Fetch(t.Context()) }()
+		synctest.Wait()
+		c := newClient()
+		c.Timeout = time.Millisecond
+		if _, err := c.Fetch(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Minute)
+	})
 }

@@ -1,0 +1,64 @@
+package oauth2llm
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// A clientBody is a client's body on its way to an upstream. It remembers
+// whether the client broke off, which is not the upstream's fault, and takes
+// guarded fields out of the trailers before anyone learns that it has ended.
+type clientBody struct {
+	io.ReadCloser
+	filter  *credentialFilter
+	trailer http.Header
+
+	ended  atomic.Bool
+	failed atomic.Pointer[error]
+}
+
+// watchBody makes a request's body a clientBody. The request is a copy of
+// another, whose trailers net/http fills at the end of the body.
+func watchBody(original, copied *http.Request, filter *credentialFilter) *clientBody {
+	copied.Trailer = nil
+	_, held := copied.Body.(*memoryBody)
+	if copied.Body == nil || copied.Body == http.NoBody || held && len(original.Trailer) == 0 {
+		return nil
+	}
+	b := &clientBody{ReadCloser: copied.Body, filter: filter}
+	if len(original.Trailer) > 0 {
+		filter.filterTrailer(original.Trailer)
+		b.trailer, copied.Trailer = original.Trailer, original.Trailer
+	}
+	copied.Body = b
+	return b
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		b.filter.filterTrailer(b.trailer)
+		b.ended.Store(true)
+	case !errors.Is(err, http.ErrBodyReadAfterClose):
+		b.failed.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// clientError is the error that reading the body ended with, nil if there was none.
+func (b *clientBody) clientError() error {
+	if b == nil {
+		return nil
+	}
+	if err := b.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// read reports whether the body was read to its end.
+func (b *clientBody) read() bool { return b != nil && b.ended.Load() }
