@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -67,14 +68,16 @@ func wantNoCanaries(t *testing.T, where, text string) (hits int) {
 // secretsServer is a token endpoint that answers one way after another.
 type secretsServer struct {
 	*httptest.Server
-	answer http.HandlerFunc
+	current atomic.Pointer[http.HandlerFunc]
 }
+
+func (s *secretsServer) answer(next http.HandlerFunc) { s.current.Store(&next) }
 
 func newSecretsServer(t *testing.T) *secretsServer {
 	s := &secretsServer{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		s.answer(w, r)
+		(*s.current.Load())(w, r)
 	}))
 	t.Cleanup(s.Close)
 	return s
@@ -187,7 +190,7 @@ func TestX01NoSecretIsSeen(t *testing.T) {
 	for _, variant := range []struct{ authMethod, refreshToken string }{
 		{"client_secret_post", ""}, {"client_secret_basic", ""}, {"client_secret_basic_raw", "refresh_token {env.TEST_REFRESH}"},
 	} {
-		server.answer = answers["a good answer"].answer
+		server.answer(answers["a good answer"].answer)
 		g := startGateway(t, caddyfile(variant.authMethod, variant.refreshToken))
 		adapted, err := g.adapt(caddyfile(variant.authMethod, variant.refreshToken))
 		if err != nil {
@@ -196,7 +199,7 @@ func TestX01NoSecretIsSeen(t *testing.T) {
 		// L12: what GET /config/ and the autosave file show.
 		hits += wantNoCanaries(t, "the configuration", strings.ReplaceAll(string(adapted), queryCanary, ""))
 		for name, a := range answers {
-			server.answer = a.answer
+			server.answer(a.answer)
 			// A reload with another fingerprint: no token, no memory of a failure.
 			other := strings.Replace(caddyfile(variant.authMethod, variant.refreshToken), "client_id id", "client_id id\n\t\t\tscope s"+url.PathEscape(strings.ReplaceAll(name, " ", "-")), 1)
 			if err := g.load(other); err != nil {
@@ -208,7 +211,7 @@ func TestX01NoSecretIsSeen(t *testing.T) {
 			}
 			hits += wantNoCanaries(t, name+": the answer", fmt.Sprint(got.header, got.body))
 		}
-		server.answer = answers["a good answer"].answer
+		server.answer(answers["a good answer"].answer)
 		if err := g.load(caddyfile(variant.authMethod, variant.refreshToken)); err != nil {
 			t.Fatal(err)
 		}
