@@ -2,12 +2,14 @@ package oauth2llm
 
 import (
 	"encoding"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
@@ -34,8 +36,11 @@ import (
 //			timeout  <duration>
 //			retries  <number>
 //			retry_on <status>...
+//			transport <module> { ... }
 //		}
 //		refresh_before     auto | <duration>
+//		base_url           <url>
+//		transport          <module> { ... }
 //		place              header <name> [<prefix>]
 //		header_up          [+|-|?]<name> [<value>]
 //	}
@@ -101,6 +106,7 @@ func (b *providerBlock) field(name string) error {
 		"refresh_token": &p.RefreshToken,
 		"auth_method":   &p.AuthMethod,
 		"grant_type":    &p.GrantType,
+		"base_url":      &p.BaseURL,
 	}
 	files := map[string]*config.Path{
 		"client_id_file":     &p.ClientIDFile,
@@ -130,6 +136,8 @@ func (b *providerBlock) field(name string) error {
 		return b.tokenRequest()
 	case "refresh_before":
 		return b.text(name, &p.RefreshBefore)
+	case "transport":
+		return b.transport(name, &p.Transport)
 	case "place":
 		return b.place()
 	case "header_up":
@@ -137,7 +145,7 @@ func (b *providerBlock) field(name string) error {
 	}
 	return b.unknown(name, "", "client_id", "client_secret", "token_url", "scope", "refresh_token",
 		"client_id_file", "client_secret_file", "refresh_token_file", "auth_method", "grant_type",
-		"token_request", "refresh_before", "place", "header_up")
+		"token_request", "refresh_before", "base_url", "transport", "place", "header_up")
 }
 
 // unknown refuses a field that there is not (cases G01, G19).
@@ -201,8 +209,10 @@ func (b *providerBlock) tokenRequest() error {
 			err = b.number("token_request.retries", request.Retries)
 		case "retry_on":
 			err = b.statuses(request)
+		case "transport":
+			err = b.transport("token_request.transport", &request.Transport)
 		default:
-			err = b.unknown(option, "token_request", "param", "header", "method", "encoding", "timeout", "retries", "retry_on")
+			err = b.unknown(option, "token_request", "param", "header", "method", "encoding", "timeout", "retries", "retry_on", "transport")
 		}
 		if err != nil {
 			return err
@@ -272,6 +282,26 @@ func (b *providerBlock) statuses(request *config.TokenRequest) error {
 		}
 		request.RetryOn = append(request.RetryOn, status)
 	}
+	return nil
+}
+
+// transport parses a transport module of Caddy's.
+func (b *providerBlock) transport(field string, target *json.RawMessage) error {
+	if err := b.begin(field); err != nil {
+		return err
+	}
+	if !b.NextArg() {
+		return b.fail(field, "takes the name of a transport module, such as http")
+	}
+	name := b.Val()
+	if name == appName {
+		return b.fail(field, "is %s itself; choose the transport that it uses, such as http", appName)
+	}
+	module, err := caddyfile.UnmarshalModule(b.Dispenser, "http.reverse_proxy.transport."+name)
+	if err != nil {
+		return b.fail(field, "%w", err)
+	}
+	*target = caddyconfig.JSONModuleObject(module, "protocol", name, nil)
 	return nil
 }
 

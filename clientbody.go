@@ -15,8 +15,8 @@ type clientBody struct {
 	filter  *credentialFilter
 	trailer http.Header
 
-	ended  atomic.Bool
-	failed atomic.Pointer[error]
+	begun, ended atomic.Bool
+	failed       atomic.Pointer[error]
 }
 
 // watchBody makes a request's body a clientBody. The request is a copy of
@@ -37,16 +37,22 @@ func watchBody(original, copied *http.Request, filter *credentialFilter) *client
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
+	b.begun.Store(true)
 	n, err := b.ReadCloser.Read(p)
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):
-		b.filter.filterTrailer(b.trailer)
-		b.ended.Store(true)
+		b.finish()
 	case !errors.Is(err, http.ErrBodyReadAfterClose):
 		b.failed.CompareAndSwap(nil, &err)
 	}
 	return n, err
+}
+
+// finish notes that the body has been read to its end.
+func (b *clientBody) finish() {
+	b.filter.filterTrailer(b.trailer)
+	b.ended.Store(true)
 }
 
 // clientError is the error that reading the body ended with, nil if there was none.

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/google/uuid"
 
@@ -42,10 +41,13 @@ func (p *problem) Unwrap() error { return p.cause }
 // Codes of the gateway's own answers; those about tokens are in package
 // tokens, those about requests in package llm.
 const (
-	codeInvalidAPIKey       = "invalid_api_key"
-	codeUnresolvedReference = "unresolved_reference"
-	codeUpstreamUnreachable = "upstream_unreachable"
-	codeUpstreamTimeout     = "upstream_timeout"
+	codeInvalidAPIKey        = "invalid_api_key"
+	codeUnresolvedReference  = "unresolved_reference"
+	codeNoUpstream           = "no_upstream"
+	codeTransportRequired    = "transport_required"
+	codeUpstreamUnauthorized = "upstream_unauthorized"
+	codeUpstreamUnreachable  = "upstream_unreachable"
+	codeUpstreamTimeout      = "upstream_timeout"
 )
 
 // statusClientClosedRequest is what Caddy logs when the client went away.
@@ -124,14 +126,37 @@ func tokenProblem(ctx context.Context, provider string, err error) error {
 	return p
 }
 
-// upstreamProblem turns reverse_proxy's error about an upstream that could not
-// be reached into one that LLM clients can read. Errors of other handlers, and
-// those that say something else, are left alone.
-func upstreamProblem(err error) error {
-	var failed caddyhttp.HandlerError
-	if !errors.As(err, &failed) || !strings.HasPrefix(failed.Trace, "reverseproxy.") {
-		return err
+// failure says what an error of the next handler means.
+func (l *lease) failure(err error) error {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
 	}
+	if broken := l.visit.body.clientError(); broken != nil {
+		return requestProblem(broken)
+	}
+	failed, proxied := proxyError(err)
+	bound := l.provider != nil && l.provider.base != nil && !l.taken
+	switch {
+	case proxied && l.stranded && failed.StatusCode == http.StatusServiceUnavailable:
+		return noUpstream(l.provider, failed.Err)
+	case proxied && bound && !l.located, bound && l.touched.Load():
+		return transportRequired(l.provider, err)
+	case proxied:
+		return upstreamProblem(failed)
+	}
+	return err
+}
+
+// proxyError is an error of reverse_proxy about its upstream.
+func proxyError(err error) (caddyhttp.HandlerError, bool) {
+	failed, ok := errors.AsType[caddyhttp.HandlerError](err)
+	return failed, ok && strings.HasPrefix(failed.Trace, "reverseproxy.")
+}
+
+// upstreamProblem turns reverse_proxy's error about an upstream that could not
+// be reached into one that LLM clients can read. One that says something else
+// is left alone.
+func upstreamProblem(failed caddyhttp.HandlerError) error {
 	switch failed.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable:
 		return &problem{
@@ -144,7 +169,27 @@ func upstreamProblem(err error) error {
 			message: "the LLM did not answer in time", cause: failed.Err, retryAt: time.Now().Add(time.Second),
 		}
 	}
-	return err
+	return failed
+}
+
+// misrouted is a configuration in which a request cannot get where it has to go.
+func misrouted(code, message string, cause error) *problem {
+	return &problem{
+		status: http.StatusInternalServerError, kind: llm.TypeOAuth2Configuration, code: code, final: true,
+		message: message, cause: cause,
+	}
+}
+
+func transportRequired(p *provider, cause error) *problem {
+	return misrouted(codeTransportRequired, fmt.Sprintf("provider %s has a base_url, so its requests leave through reverse_proxy with `dynamic oauth2_llm` and `transport oauth2_llm` only; the operator of the gateway has to mend this", p.name), cause)
+}
+
+func noUpstream(p *provider, cause error) *problem {
+	name := "of the request"
+	if p != nil {
+		name = p.name
+	}
+	return misrouted(codeNoUpstream, fmt.Sprintf("provider %s has neither a base_url nor a static upstream in reverse_proxy; the operator of the gateway has to mend this", name), cause)
 }
 
 // Bounds of the Retry-After that clients get: two SDKs wait any time they are
@@ -176,25 +221,28 @@ func (p *problem) setHeaders(header http.Header) {
 // answer ends a request with an error: with a body that LLM clients
 // understand, or through handle_errors where the directive says so.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem, bodyRead bool) error {
-	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		replacer.Set("http.oauth2_llm.error.type", p.kind)
-		replacer.Set("http.oauth2_llm.error.code", p.code)
-	}
-	p.setHeaders(w.Header())
 	if !bodyRead && expectsMuch(r) {
 		w.Header().Set("Connection", "close")
 	}
 	if h.Errors == errorsHandle {
+		p.setHeaders(w.Header())
 		return caddyhttp.Error(p.status, p)
 	}
-	body := llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: uuid.NewString()}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Request-ID", body.RequestID)
+	body := p.write(w.Header())
 	w.WriteHeader(p.status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body.AppendJSON(nil))
+		_, _ = w.Write(body)
 	}
 	return nil
+}
+
+// write sets the header of an answer and returns its body.
+func (p *problem) write(header http.Header) []byte {
+	body := llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: uuid.NewString()}
+	p.setHeaders(header)
+	header.Set("Content-Type", "application/json")
+	header.Set("X-Request-ID", body.RequestID)
+	return body.AppendJSON(nil)
 }
 
 // expectsMuch reports whether a request has a body that net/http would wait for

@@ -12,7 +12,6 @@ import (
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
-	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
 // Handler puts an OAuth2 access token on LLM requests. It checks the client's
@@ -31,8 +30,8 @@ import (
 // `{http.oauth2_llm.error.code}` | Its code
 // `{http.auth.user.id}` | The name of the client whose key was given
 //
-// and adds the fields `llm_provider`, `llm_model`, `llm_error_code` and
-// `llm_token_wait` to the access log.
+// and adds the fields `llm_provider`, `llm_model`, `llm_error_code`,
+// `llm_token_wait` and `llm_replayed` to the access log.
 type Handler struct {
 	Declarations
 
@@ -122,7 +121,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.providers, err = app.declare(declared)
+	h.providers, err = app.declare(ctx, declared)
 	if err != nil {
 		return err
 	}
@@ -215,6 +214,8 @@ type visit struct {
 	model     string
 	errorCode string
 	waited    time.Duration
+	// replayed says that the request was sent once more after a 401.
+	replayed bool
 	// body is the client's body as it is forwarded; bodyRead says that the
 	// handler has read it to its end before.
 	body     *clientBody
@@ -235,74 +236,73 @@ func (v *visit) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
 	if v.waited > 0 {
 		encoder.AddDuration("llm_token_wait", v.waited)
 	}
+	if v.replayed {
+		encoder.AddBool("llm_replayed", true)
+	}
 	return nil
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := &visit{}
+	l := &lease{Context: r.Context(), handler: h}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Inline(v))
+		extra.Add(zap.Inline(&l.visit))
 	}
-	replacer, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if replacer == nil {
-		replacer = caddy.NewReplacer()
+	l.replacer, _ = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if l.replacer == nil {
+		l.replacer = caddy.NewReplacer()
 	}
 
-	forwarded, p, token, err := h.prepare(r, v, replacer)
+	forwarded, err := h.prepare(r, l)
 	if err != nil {
-		return h.refuse(w, r, v, err)
+		return h.refuse(w, r, l, err)
 	}
-	replacer.Delete(upstreamStatus)
+	l.replacer.Delete(upstreamStatus)
 	err = next.ServeHTTP(w, forwarded)
-	if p != nil {
-		h.noticeRejection(replacer, p, token)
+	if l.provider != nil && !l.taken {
+		h.noticeRejection(l)
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		return h.refuse(w, r, l, l.failure(err))
 	}
-	if broken := v.body.clientError(); broken != nil {
-		return h.refuse(w, r, v, requestProblem(broken))
-	}
-	return h.refuse(w, r, v, upstreamProblem(err))
+	return nil
 }
 
-// prepare makes the request that is forwarded. Without a provider it is passed
-// on with the client's own credentials.
-func (h *Handler) prepare(r *http.Request, v *visit, replacer *caddy.Replacer) (*http.Request, *provider, *tokens.Token, error) {
-	holder, err := h.authenticate(r, replacer)
+// prepare makes the request that is forwarded, and the lease for it. Without a
+// provider it is passed on with the client's own credentials.
+func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
+	holder, err := h.authenticate(r, l.replacer)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	if llm.HasDotSegments(r.URL.Path) {
-		return nil, nil, nil, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
+		return nil, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
 	}
+	v := &l.visit
 	chosen, err := h.choose(r, v)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	v.model = chosen.model
-	if v.model != "" {
-		replacer.Set("http.oauth2_llm.model", v.model)
+	if v.model = chosen.model; v.model != "" {
+		l.replacer.Set("http.oauth2_llm.model", v.model)
 	}
 	p := chosen.provider
 	if p == nil {
-		return h.passOn(r, chosen, holder), nil, nil, nil
+		return h.passOn(r, chosen, l, holder), nil
 	}
 	v.provider = p.name
-	replacer.Set("http.oauth2_llm.provider", p.placeholder)
+	l.replacer.Set("http.oauth2_llm.provider", p.placeholder)
 
-	token := p.manager.Current()
-	if token == nil {
-		started := time.Now()
-		token, err = p.await(r.Context(), time.Duration(h.TokenWait))
-		v.waited = time.Since(started)
-		if err != nil {
-			return nil, nil, nil, tokenProblem(r.Context(), p.name, err)
+	l.provider = p
+	if l.token = p.manager.Current(); l.token == nil {
+		if err := l.awaitToken(r.Context()); err != nil {
+			return nil, err
 		}
 	}
-	decorated := h.decorated(r, chosen, token, holder)
-	v.body = watchBody(r, decorated, h.filters[p.name])
-	return decorated, p, token, nil
+	forwarded := h.decorated(r, chosen, l, holder)
+	if err := l.takeBody(r, forwarded, &chosen); err != nil {
+		return nil, requestProblem(err)
+	}
+	return forwarded, nil
 }
 
 // authenticate finds out which client sent a request, and where its key stands.
@@ -321,10 +321,14 @@ func (h *Handler) authenticate(r *http.Request, replacer *caddy.Replacer) (keyHo
 // decorated copies a request, without the client's credentials and with the
 // provider's. The request itself stays as it is: error routes and retries must
 // not see the token (case U06).
-func (h *Handler) decorated(r *http.Request, chosen choice, token *tokens.Token, holder keyHolder) *http.Request {
-	filter := h.filters[chosen.provider.name]
-	copied := r.WithContext(r.Context())
-	copied.Header = filter.header(r.Header, 2+len(chosen.provider.headerUp.Set))
+//
+// The token of a provider with a base_url is for the transport to set, where
+// no other module sees it.
+func (h *Handler) decorated(r *http.Request, chosen choice, l *lease, holder keyHolder) *http.Request {
+	p := l.provider
+	filter := h.filters[p.name]
+	copied := r.WithContext(l)
+	copied.Header = filter.header(r.Header, 2+len(p.headerUp.Set))
 	holder.remove(copied.Header)
 	chosen.apply(copied)
 	if query := filter.query(copied.URL.RawQuery); query != copied.URL.RawQuery {
@@ -332,14 +336,17 @@ func (h *Handler) decorated(r *http.Request, chosen choice, token *tokens.Token,
 		address.RawQuery = query
 		copied.URL = &address
 	}
-	chosen.provider.decorate(copied.Header, token)
+	p.headerUp.Apply(copied.Header)
+	if p.base == nil {
+		p.place(copied.Header, l.token)
+	}
 	return copied
 }
 
 // passOn copies a request that is no provider's, without the client's key of
 // this gateway.
-func (h *Handler) passOn(r *http.Request, chosen choice, holder keyHolder) *http.Request {
-	copied := r.WithContext(r.Context())
+func (h *Handler) passOn(r *http.Request, chosen choice, l *lease, holder keyHolder) *http.Request {
+	copied := r.WithContext(l)
 	copied.Header = r.Header.Clone()
 	holder.remove(copied.Header)
 	chosen.restore()
@@ -350,32 +357,39 @@ func (h *Handler) passOn(r *http.Request, chosen choice, holder keyHolder) *http
 // upstreamStatus is where reverse_proxy puts the status of the upstream's answer.
 const upstreamStatus = "http.reverse_proxy.status_code"
 
-// noticeRejection drops a token that the upstream refused, so that the next
-// request gets a new one (case U01). The answer has been passed on already.
-func (h *Handler) noticeRejection(replacer *caddy.Replacer, p *provider, token *tokens.Token) {
-	if status, ok := replacer.Get(upstreamStatus); !ok || status != http.StatusUnauthorized {
-		return
+// noticeRejection drops a token that the upstream refused behind a plain
+// reverse_proxy, so that the next request gets a new one (case U01). The answer
+// has been passed on already.
+func (h *Handler) noticeRejection(l *lease) {
+	if status, ok := l.replacer.Get(upstreamStatus); ok && status == http.StatusUnauthorized {
+		l.provider.manager.Reject(l.token)
 	}
-	p.manager.Reject(token)
 }
 
-// refuse ends a request with an error and notes its code. Why there is no token
-// is in the log already, once for all requests; why the LLM could not be reached
-// is not.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v *visit, err error) error {
+// refuse ends a request with an error.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err error) error {
 	var p *problem
 	if !errors.As(err, &p) {
 		return err
 	}
-	v.errorCode = p.code
+	l.note(p)
+	return h.answer(w, r, p, l.visit.bodyRead || l.visit.body.read())
+}
+
+// note puts an error where the operator sees it: in the access log, in
+// placeholders and in the log. Why there is no token is in the log already,
+// once for all requests; why the LLM could not be reached is not.
+func (l *lease) note(p *problem) {
+	l.visit.errorCode = p.code
+	l.replacer.Set("http.oauth2_llm.error.type", p.kind)
+	l.replacer.Set("http.oauth2_llm.error.code", p.code)
 	level := zapcore.DebugLevel
-	if p.kind == llm.TypeUpstream {
+	if p.cause != nil && (p.kind == llm.TypeUpstream || p.code == codeTransportRequired || p.code == codeNoUpstream) {
 		level = zapcore.ErrorLevel
 	}
-	if c := h.logger.Check(level, "request failed"); c != nil {
-		c.Write(zap.String("provider", v.provider), zap.String("code", p.code), zap.Int("status", p.status), zap.NamedError("cause", p.cause))
+	if c := l.handler.logger.Check(level, "request failed"); c != nil {
+		c.Write(zap.String("provider", l.visit.provider), zap.String("code", p.code), zap.Int("status", p.status), zap.NamedError("cause", p.cause))
 	}
-	return h.answer(w, r, p, v.bodyRead || v.body.read())
 }
 
 // Interface guards

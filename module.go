@@ -91,13 +91,14 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.own, err = a.declare(declared)
+	a.own, err = a.declare(ctx, declared)
 	return err
 }
 
 // declare makes providers known, and returns them with the app's own. One that
-// is declared elsewhere too must be the same there.
-func (a *App) declare(declared config.Providers) (map[string]*provider, error) {
+// is declared elsewhere too must be the same there. Their transport modules
+// live as long as ctx.
+func (a *App) declare(ctx caddy.Context, declared config.Providers) (map[string]*provider, error) {
 	result := maps.Clone(a.own)
 	if len(declared) == 0 {
 		return result, nil
@@ -128,7 +129,7 @@ func (a *App) declare(declared config.Providers) (map[string]*provider, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
 		if a.providers[name] == nil {
-			p, err := newProvider(name, visible, environment, a.logger)
+			p, err := newProvider(ctx, name, visible, environment, a.logger)
 			if err != nil {
 				return nil, err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,7 +53,15 @@ type provider struct {
 	prefix   string
 	headerUp config.ResolvedHeaderUp
 
+	// base is where LLM requests go, nil where that is for reverse_proxy to say;
+	// dial is its address. transport, if not nil, is the provider's own.
+	base      *url.URL
+	dial      string
+	transport http.RoundTripper
+
 	authorization atomic.Pointer[fieldValue]
+	// refusals bounds the log lines about an upstream that refuses tokens.
+	refusals occasion
 }
 
 // A fieldValue is a token as it stands in a header.
@@ -62,7 +71,7 @@ type fieldValue struct {
 }
 
 // newProvider joins a provider's definition with the state of its tokens.
-func newProvider(name string, all config.Providers, environment config.Environment, logger *zap.Logger) (*provider, error) {
+func newProvider(ctx caddy.Context, name string, all config.Providers, environment config.Environment, logger *zap.Logger) (*provider, error) {
 	definition := all[name]
 	fingerprint, err := config.Fingerprint(name, all, environment)
 	if err != nil {
@@ -75,6 +84,17 @@ func newProvider(name string, all config.Providers, environment config.Environme
 	client, err := definition.Client(name, environment)
 	if err != nil {
 		return nil, err
+	}
+	base, err := definition.ResolveBaseURL(name, environment)
+	if err != nil {
+		return nil, err
+	}
+	transport, tokenEndpoint, err := loadTransports(ctx, name, definition, base)
+	if err != nil {
+		return nil, err
+	}
+	if tokenEndpoint != nil {
+		client.Transport = tokenTransport{tokenEndpoint}
 	}
 	if identity, err := definition.RefreshTokenFingerprint(name, environment); err != nil {
 		return nil, err
@@ -95,7 +115,7 @@ func newProvider(name string, all config.Providers, environment config.Environme
 	state := pooled.(*tokenState)
 	client.Logger = logger
 	place := definition.EffectivePlace()
-	return &provider{
+	p := &provider{
 		name:        name,
 		placeholder: name,
 		definition:  definition,
@@ -108,10 +128,33 @@ func newProvider(name string, all config.Providers, environment config.Environme
 			SecretsDigest: all.SecretsDigest(name, environment),
 			Logger:        logger,
 		}),
-		field:    http.CanonicalHeaderKey(place.Header),
-		prefix:   place.Prefix,
-		headerUp: headerUp,
-	}, nil
+		field:     http.CanonicalHeaderKey(place.Header),
+		prefix:    place.Prefix,
+		headerUp:  headerUp,
+		base:      base,
+		transport: transport,
+	}
+	if base != nil {
+		p.dial = dialAddress(base)
+	}
+	return p, nil
+}
+
+// loadTransports loads the transports of a provider, for its LLM requests and
+// for its token requests; each is nil if there is none.
+func loadTransports(ctx caddy.Context, name string, definition *config.Provider, base *url.URL) (upstream, tokenEndpoint http.RoundTripper, err error) {
+	scheme := ""
+	if base != nil {
+		scheme = base.Scheme
+	}
+	if upstream, err = loadTransport(ctx, definition.Transport, scheme); err != nil {
+		return nil, nil, &config.ConfigurationError{Provider: name, Field: "transport", Err: err}
+	}
+	// The scheme of token_url may be in a file, so both are possible.
+	if tokenEndpoint, err = loadTransport(ctx, definition.TokenRequest.Transport, "https"); err != nil {
+		return nil, nil, &config.ConfigurationError{Provider: name, Field: "token_request.transport", Err: err}
+	}
+	return upstream, tokenEndpoint, nil
 }
 
 // release gives up the state of the provider's tokens. Requests under way go
@@ -138,9 +181,8 @@ func (p *provider) value(token *tokens.Token) string {
 	return value.value
 }
 
-// decorate sets the provider's companion headers and its token.
-func (p *provider) decorate(header http.Header, token *tokens.Token) {
-	p.headerUp.Apply(header)
+// place sets the token where it goes.
+func (p *provider) place(header http.Header, token *tokens.Token) {
 	header[p.field] = []string{p.value(token)}
 }
 

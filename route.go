@@ -18,14 +18,15 @@ type choice struct {
 	provider *provider
 	// model is the model's name as it goes upstream, empty without one.
 	model string
-	// body, if not nil, takes the place of the request's, which was read.
-	body io.ReadCloser
-	// length is body's length, or -1.
-	length int64
-	// encoded, if not nil, is what body was decoded from.
+	// content is the request's body, if it is held in memory.
+	content []byte
+	held    bool
+	// encoded, if not nil, is what content was decoded from.
 	encoded []byte
-	// changed says that bytes of body were changed.
+	// changed says that bytes of content were changed.
 	changed bool
+	// rest, if not nil, takes the place of a body of which the beginning was read.
+	rest io.ReadCloser
 	// url, if not nil, takes the place of the request's.
 	url *url.URL
 }
@@ -36,14 +37,17 @@ func (c *choice) apply(copied *http.Request) {
 		copied.URL = c.url
 		copied.RequestURI = c.url.RequestURI()
 	}
-	if c.body == nil {
+	if c.rest != nil {
+		copied.Body = c.rest
+	}
+	if !c.held {
 		return
 	}
-	copied.Body = c.body
-	if c.length >= 0 && c.length != copied.ContentLength {
-		copied.ContentLength = c.length
+	copied.Body = newMemoryBody(c.content)
+	if length := int64(len(c.content)); length != copied.ContentLength {
+		copied.ContentLength = length
 		copied.TransferEncoding = nil
-		copied.Header["Content-Length"] = []string{strconv.FormatInt(c.length, 10)}
+		copied.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
 	if c.encoded != nil {
 		delete(copied.Header, "Content-Encoding")
@@ -144,7 +148,6 @@ func modelNotFound() error {
 // in its body. A body that was read is part of the returned choice; body holds
 // its bytes if the model may be in there.
 func (h *Handler) findModel(r *http.Request, v *visit) (c choice, found llm.Found, body []byte, err error) {
-	c.length = -1
 	found, err = llm.FindInURL(r.URL)
 	if err != nil || r.Body == nil || r.Body == http.NoBody || !llm.ReadsBody(r.Method, r.URL.Path) {
 		return c, found, nil, err
@@ -159,8 +162,8 @@ func (h *Handler) findModel(r *http.Request, v *visit) (c choice, found llm.Foun
 		var object bool
 		body, object, err = llm.ReadObject(r.Body, r.ContentLength, h.MaxBody)
 		if err == nil && !object {
-			c.body = &resumedBody{Reader: io.MultiReader(bytes.NewReader(body), r.Body), Closer: r.Body}
-			r.Body = c.body
+			c.rest = &resumedBody{Reader: io.MultiReader(bytes.NewReader(body), r.Body), Closer: r.Body}
+			r.Body = c.rest
 			return c, found, nil, nil
 		}
 	}
@@ -171,7 +174,7 @@ func (h *Handler) findModel(r *http.Request, v *visit) (c choice, found llm.Foun
 	if h.Errors == errorsHandle {
 		// Error routes may send the request elsewhere, as it came (case U06).
 		// The bytes that are forwarded change in place.
-		r.Body = &memoryBody{Reader: *bytes.NewReader(bytes.Clone(body))}
+		r.Body = newMemoryBody(bytes.Clone(body))
 	}
 	if encoding != "" {
 		c.encoded = body
@@ -221,15 +224,17 @@ func (c *choice) restore() {
 }
 
 // setBody makes bytes that are in memory the body.
-func (c *choice) setBody(content []byte) {
-	c.body, c.length = &memoryBody{Reader: *bytes.NewReader(content)}, int64(len(content))
-}
+func (c *choice) setBody(content []byte) { c.content, c.held = content, true }
 
 // A memoryBody is a body that is in memory. net/http may read it after the
 // request has been answered, so its bytes are never used again.
 type memoryBody struct {
 	bytes.Reader
 	closed atomic.Bool
+}
+
+func newMemoryBody(content []byte) *memoryBody {
+	return &memoryBody{Reader: *bytes.NewReader(content)}
 }
 
 // Read fails once the body is closed, as that of a resumedBody does.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -75,6 +76,14 @@ func (d *decoder) value(n node, v reflect.Value, path string) {
 			if err := text.UnmarshalText([]byte(n.scalar.(string))); err != nil {
 				d.fail(n.start, path, "%w", err)
 			}
+		}
+		return
+	}
+	if raw, ok := reflect.TypeAssert[*json.RawMessage](v.Addr()); ok {
+		if d.expect(n, path, kindObject) {
+			var compact bytes.Buffer
+			_ = json.Compact(&compact, d.lines.data[n.start:n.end])
+			*raw = compact.Bytes()
 		}
 		return
 	}
@@ -217,7 +226,7 @@ func (p *Providers) UnmarshalJSON(data []byte) error {
 	if problem != nil {
 		return &ConfigurationError{Err: problem.err}
 	}
-	d := &decoder{}
+	d := &decoder{lines: lineCounter{data: data}}
 	providers := d.providers(document, "")
 	if err := errors.Join(d.errs...); err != nil {
 		return err

@@ -40,6 +40,7 @@ func fingerprint(name string, all Providers, environment Environment) (sum [sha2
 	h.write("grant_type", r.grantType)
 	h.write("method", r.method)
 	h.write("encoding", string(r.encoding))
+	h.write("transport", string(provider.TokenRequest.Transport))
 	for _, field := range []struct {
 		role   string
 		values []*value

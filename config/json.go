@@ -11,8 +11,8 @@ import (
 
 // A node is a JSON value that remembers where it stands.
 type node struct {
-	// start is the offset of its first byte.
-	start int
+	// start is the offset of its first byte, end that behind its last one.
+	start, end int
 	// scalar is a string, json.Number, bool or nil.
 	scalar   any
 	members  []member
@@ -171,6 +171,7 @@ func (p *jsonParser) value() node {
 		}
 		p.content(&n)
 	}
+	n.end = int(p.decoder.InputOffset())
 	return n
 }
 

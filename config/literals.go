@@ -34,6 +34,12 @@ func (p *Provider) ValidateLiterals(name string) error {
 	p.validateLimits(f)
 	p.validatePlace(f)
 	p.HeaderUp.validate(f, p.EffectivePlace())
+	p.validateTransports(f)
+	if p.BaseURL.IsLiteral() {
+		if _, err := p.ResolveBaseURL(name, noEnvironment()); err != nil {
+			f.errs = append(f.errs, err)
+		}
+	}
 	errs := slices.DeleteFunc(slices.Clone(f.errs), func(err error) bool { return errors.Is(err, ErrUnresolvedReference) })
 	if len(errs) < len(f.errs) {
 		// A word such as auth_method is a variable: what it rules out is not known.

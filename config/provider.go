@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -79,6 +80,19 @@ type Provider struct {
 	// Default: `auto`.
 	RefreshBefore RefreshBefore `json:"refresh_before,omitzero"`
 
+	// Where this provider's LLM requests go: an `https` or `http` URL, which may
+	// have a path, in place of the request's leading `/v1`, and a query, which is
+	// set on each request. It may hold `{env.NAME}` and `{file.PATH}` and is read
+	// when the configuration is loaded. The token, and the bodies of requests,
+	// leave only through `transport oauth2_llm` and only to this host. Default:
+	// none, requests go to the static upstream of `reverse_proxy`.
+	BaseURL Template `json:"base_url,omitempty"`
+
+	// The Caddy transport module (`http.reverse_proxy.transport.*`) for LLM
+	// requests, for a CA, a client certificate, HTTP versions, timeouts or a
+	// proxy. Default: what is configured for `transport oauth2_llm`.
+	Transport json.RawMessage `json:"transport,omitempty"`
+
 	// Where the token goes on LLM requests.
 	// Default: `Authorization`, behind `Bearer `.
 	Place Place `json:"place,omitzero"`
@@ -117,6 +131,11 @@ type TokenRequest struct {
 
 	// Statuses from 400 to 599 that are tried again besides 408, 429 and 5xx.
 	RetryOn []int `json:"retry_on,omitempty"`
+
+	// The Caddy transport module (`http.reverse_proxy.transport.*`) for token
+	// requests, for a CA, a client certificate or a proxy. Default: the system's
+	// CAs, and the proxy that the environment names.
+	Transport json.RawMessage `json:"transport,omitempty"`
 }
 
 // A Place is where the token goes on LLM requests.

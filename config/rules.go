@@ -55,6 +55,28 @@ func checkURL(text string) error {
 	return nil
 }
 
+// checkBaseURL is the rule for base URLs. A dot segment would be no part of the
+// path that requests are kept in, and a host outside ASCII is spelled one way by
+// whoever dials and another by whoever asks for a certificate.
+func checkBaseURL(text string) error {
+	if strings.Contains(text, "#") {
+		return errors.New("holds a fragment (#…), which is never sent")
+	}
+	if err := checkURL(text); err != nil {
+		return err
+	}
+	address, _ := url.Parse(text)
+	for segment := range strings.SplitSeq(address.Path, "/") {
+		if segment == "." || segment == ".." {
+			return errors.New("has a dot segment in its path")
+		}
+	}
+	if strings.ContainsFunc(address.Host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return errors.New("has a host outside ASCII; write it as xn--…")
+	}
+	return nil
+}
+
 func validPort(address *url.URL) bool {
 	if address.Port() == "" {
 		return !strings.HasSuffix(address.Host, ":")

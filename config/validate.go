@@ -51,7 +51,11 @@ func (p *Provider) validate(name string, environment Environment) []error {
 	p.validateLimits(f)
 	p.validatePlace(f)
 	p.HeaderUp.validate(f, p.EffectivePlace())
+	p.validateTransports(f)
 	if _, err := p.ResolveHeaderUp(name, environment); err != nil {
+		f.errs = append(f.errs, err)
+	}
+	if _, err := p.ResolveBaseURL(name, environment); err != nil {
 		f.errs = append(f.errs, err)
 	}
 	return f.errs

@@ -29,6 +29,9 @@ func (p *Provider) Warnings() []Warning {
 			warnings = append(warnings, Warning{"token_url", "the secret travels in the clear: use an https URL"})
 		}
 	}
+	if base, err := p.ResolveBaseURL("", DefaultEnvironment()); err == nil && base != nil && isPlainHTTP(base.String()) {
+		warnings = append(warnings, Warning{"base_url", "the token travels in the clear: use an https URL"})
+	}
 	if r.encoding == tokens.EncodingNone && r.authMethod == tokens.ClientSecretPost {
 		warnings = append(warnings, Warning{"auth_method", "the client's credentials are not sent, because token_request.encoding is none: choose client_secret_basic or none"})
 	}

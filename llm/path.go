@@ -75,6 +75,11 @@ func replacePathModel(u *url.URL, old, name string) {
 	start := escapedOffset(escaped, len(prefix))
 	end := start + escapedOffset(escaped[start:], len(old))
 	escaped = escaped[:start] + replaceEscaped(escaped[start:end], old, name, url.PathEscape) + escaped[end:]
+	setEscapedPath(u, escaped)
+}
+
+// setEscapedPath sets a path that is escaped already, and properly.
+func setEscapedPath(u *url.URL, escaped string) {
 	u.Path, _ = url.PathUnescape(escaped)
 	u.RawPath = ""
 	if u.EscapedPath() != escaped {

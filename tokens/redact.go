@@ -56,6 +56,17 @@ var (
 	plainWord = regexp.MustCompile(`^[A-Za-z]+([._/-][A-Za-z]+)*[.]?$`)
 )
 
+// Clean makes a text from outside fit for a log: secrets and words that look
+// like tokens are blanked, control characters and quotes are replaced, and the
+// rest is cut after 300 bytes.
+func Clean(text string, secrets ...Secret) string {
+	var s sensitive
+	for _, secret := range secrets {
+		s.add(secret)
+	}
+	return s.clean(text)
+}
+
 // clean makes a server's text fit for a log: the request's secrets and words
 // that look like tokens are blanked, control characters and quotes are
 // replaced, and the rest is cut (case X01).

@@ -1,0 +1,172 @@
+package oauth2llm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/llm"
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// A lease is what the handler lends to `transport oauth2_llm` for one request:
+// a provider, its token and the request's body. It is the request's context, in
+// which no other module can reach it.
+type lease struct {
+	context.Context
+
+	handler  *Handler
+	visit    visit
+	replacer *caddy.Replacer
+	// provider is nil for a request that is passed on untouched.
+	provider *provider
+	// token is replaced when the upstream refuses it.
+	token *tokens.Token
+	body  leasedBody
+
+	// taken says that the transport has got the request, located that the
+	// upstream source has given the provider's address, and stranded that there
+	// is none. touched says that something else has read the lockedBody.
+	taken, located, stranded bool
+	touched                  atomic.Bool
+}
+
+// awaitToken waits for a token.
+func (l *lease) awaitToken(ctx context.Context) error {
+	started := time.Now()
+	token, err := l.provider.await(ctx, time.Duration(l.handler.TokenWait))
+	l.visit.waited += time.Since(started)
+	if err != nil {
+		return tokenProblem(ctx, l.provider.name, err)
+	}
+	l.token = token
+	return nil
+}
+
+// takeBody takes the body of a request that is forwarded, which is the copy of
+// another. That of a provider with a base_url is locked away, held in memory if
+// it is not too long.
+func (l *lease) takeBody(original, forwarded *http.Request, chosen *choice) error {
+	body := watchBody(original, forwarded, l.handler.filters[l.provider.name])
+	l.visit.body = body
+	switch {
+	case chosen.held:
+		l.body.content, l.body.held, l.body.trailer = chosen.content, true, forwarded.Trailer
+	case l.provider.base != nil:
+		if err := l.body.hold(body, forwarded.ContentLength, l.handler.MaxBody); err != nil {
+			return err
+		}
+	default:
+		l.body.stream, l.body.length = body, forwarded.ContentLength
+	}
+	if l.provider.base == nil {
+		return nil
+	}
+	// A request without a body gets one, too: nothing else may forward it.
+	forwarded.Body, forwarded.ContentLength, forwarded.Trailer = lockedBody{&l.touched}, -1, nil
+	return nil
+}
+
+type leaseKey struct{}
+
+// Value implements context.Context.
+func (l *lease) Value(key any) any {
+	if key == (leaseKey{}) {
+		return l
+	}
+	return l.Context.Value(key)
+}
+
+// leaseOf is the lease of a request that the handler has handled, else nil.
+func leaseOf(ctx context.Context) *lease {
+	l, _ := ctx.Value(leaseKey{}).(*lease)
+	return l
+}
+
+// A leasedBody is a request's body, held in memory so that it can be sent
+// again, or streaming because it is too long for that.
+type leasedBody struct {
+	// content is the body that is held. It never changes: net/http may read it
+	// after a request has been answered.
+	content []byte
+	held    bool
+	// trailer are the trailers of a held body.
+	trailer http.Header
+
+	stream *clientBody
+	length int64
+}
+
+// errBodySent ends a second attempt at a body that can be sent only once: what
+// is left of it would look like a whole one to the upstream.
+var errBodySent = errors.New("the request's body is too long to be sent a second time")
+
+// put gives a request the body. It can do so again and again while the body is
+// held, and once if it streams.
+func (b *leasedBody) put(r *http.Request) error {
+	r.TransferEncoding, r.GetBody = nil, nil
+	switch {
+	case b.stream != nil && b.stream.begun.Load():
+		return errBodySent
+	case b.stream != nil:
+		r.Body, r.ContentLength, r.Trailer = b.stream, b.length, b.stream.trailer
+	case len(b.content) == 0 && len(b.trailer) == 0:
+		r.Body, r.ContentLength, r.Trailer = http.NoBody, 0, nil
+	default:
+		r.Body, r.ContentLength, r.Trailer = newMemoryBody(b.content), int64(len(b.content)), nil
+		r.GetBody = func() (io.ReadCloser, error) { return newMemoryBody(b.content), nil }
+		if len(b.trailer) > 0 {
+			// Trailers need chunks.
+			r.ContentLength, r.Trailer = -1, b.trailer
+		}
+	}
+	return nil
+}
+
+// replayable reports whether the body can be sent again.
+func (b *leasedBody) replayable() bool { return b.stream == nil }
+
+// hold reads a body of at most limit bytes into memory; a longer one goes on
+// streaming.
+func (b *leasedBody) hold(body *clientBody, length, limit int64) error {
+	if body == nil {
+		b.held = true
+		return nil
+	}
+	b.stream, b.length = body, length
+	if length > limit {
+		return nil
+	}
+	content, err := llm.ReadBody(io.LimitReader(body.ReadCloser, limit+1), min(length, limit), limit+1)
+	if err != nil {
+		return err
+	}
+	if int64(len(content)) > limit {
+		body.ReadCloser = &resumedBody{Reader: io.MultiReader(bytes.NewReader(content), body.ReadCloser), Closer: body.ReadCloser}
+		return nil
+	}
+	body.finish()
+	b.content, b.held, b.trailer, b.stream = content, true, body.trailer, nil
+	return nil
+}
+
+// errLocked is what reading a lockedBody gives.
+var errLocked = errors.New("the request's body is for transport oauth2_llm alone")
+
+// A lockedBody stands in for the body of a request whose provider has a
+// base_url: whatever else forwards the request fails before it has sent a byte
+// of the body.
+type lockedBody struct{ touched *atomic.Bool }
+
+func (l lockedBody) Read([]byte) (int, error) {
+	l.touched.Store(true)
+	return 0, errLocked
+}
+
+func (lockedBody) Close() error { return nil }
