@@ -116,7 +116,7 @@ func newUpstream(t *testing.T, answer http.HandlerFunc) *upstream {
 			return
 		}
 		u.mu.Lock()
-		u.seen = append(u.seen, received{r.Method, r.RequestURI, r.Header.Clone(), body, r.Trailer.Clone(), r.ContentLength})
+		u.seen = append(u.seen, received{r.Method, r.RequestURI, r.Proto, r.Host, r.Header.Clone(), body, r.Trailer.Clone(), r.ContentLength})
 		u.mu.Unlock()
 		if answer != nil {
 			answer(w, r)

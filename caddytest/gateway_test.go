@@ -36,7 +36,8 @@ type gateway struct {
 // startGateway runs Caddy with a Caddyfile. In its text, {{global}} stands for
 // global options that keep the test by itself and log everything at DEBUG,
 // {{global INFO}} for the same with less logged, {{global with admin}} for the
-// same without a word about the admin endpoint, {{log}} for the log's path, and
+// same without a word about the admin endpoint, {{log}} and
+// {{folder}} for the paths of the log and of the files, and
 // {{site}} for the gateway's address.
 func startGateway(t *testing.T, caddyfile string) *gateway {
 	t.Helper()
@@ -91,7 +92,7 @@ func (g *gateway) adapt(caddyfile string) ([]byte, error) {
 	}
 	caddyfile = strings.NewReplacer(
 		"{{global}}", global("admin off", "DEBUG"), "{{global INFO}}", global("admin off", "INFO"),
-		"{{global with admin}}", global("", "DEBUG"), "{{log}}", g.logFile(), "{{site}}", "http://"+g.address).Replace(caddyfile)
+		"{{global with admin}}", global("", "DEBUG"), "{{log}}", g.logFile(), "{{folder}}", g.folder, "{{site}}", "http://"+g.address).Replace(caddyfile)
 	path := filepath.Join(g.folder, "Caddyfile")
 	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": path})
 	return adapted, err

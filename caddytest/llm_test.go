@@ -1,6 +1,7 @@
 package caddytest
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ type llmStandIn struct {
 // received is a request as the stand-in saw it.
 type received struct {
 	method, uri   string
+	proto, host   string
 	header        http.Header
 	body          []byte
 	trailer       http.Header
@@ -45,6 +47,17 @@ func newLLM(t *testing.T, auth *authServer, client string) *llmStandIn {
 	return l
 }
 
+// newTLSLLM starts one that speaks HTTPS and HTTP/2.
+func newTLSLLM(t *testing.T, auth *authServer, client string, config *tls.Config) *llmStandIn {
+	t.Helper()
+	l := &llmStandIn{auth: auth, client: client}
+	l.Server = httptest.NewUnstartedServer(l)
+	l.TLS, l.EnableHTTP2 = config, true
+	l.StartTLS()
+	t.Cleanup(l.Close)
+	return l
+}
+
 func (l *llmStandIn) address() string { return strings.TrimPrefix(l.URL, "http://") }
 
 func (l *llmStandIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +65,7 @@ func (l *llmStandIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.requests.Add(1)
 	l.mu.Lock()
 	expected := l.client
-	l.last = received{r.Method, r.RequestURI, r.Header.Clone(), body, r.Trailer.Clone(), r.ContentLength}
+	l.last = received{r.Method, r.RequestURI, r.Proto, r.Host, r.Header.Clone(), body, r.Trailer.Clone(), r.ContentLength}
 	l.mu.Unlock()
 
 	authorization := r.Header["Authorization"]
