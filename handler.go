@@ -330,6 +330,7 @@ func (h *Handler) decorated(r *http.Request, chosen choice, l *lease, holder key
 	copied := r.WithContext(l)
 	copied.Header = filter.header(r.Header, 2+len(p.headerUp.Set))
 	holder.remove(copied.Header)
+	chosen.locked = p.base != nil
 	chosen.apply(copied)
 	if query := filter.query(copied.URL.RawQuery); query != copied.URL.RawQuery {
 		address := *copied.URL

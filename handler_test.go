@@ -102,6 +102,8 @@ func chatBody(size int) []byte {
 const (
 	routed     = `{"client_keys":{"agents":{"key":"key"}}}`
 	decorating = `{"provider":"corp","client_keys":{"agents":{"key":"key"}}}`
+	// bound makes corp a provider with an upstream of its own.
+	bound = `,"base_url":"https://llm.example.com/v1"`
 )
 
 func TestTheForwardedRequestIsACopyWithTheToken(t *testing.T) {
@@ -124,14 +126,15 @@ func TestTheForwardedRequestIsACopyWithTheToken(t *testing.T) {
 func TestTheHandlerAllocatesLittle(t *testing.T) {
 	endpoint := newTokenEndpoint(t)
 	for _, test := range []struct {
-		name, handler string
-		most          float64
+		name, handler, provider string
+		most                    float64
 	}{
-		{"routed", routed, 15},
-		{"decorating", decorating, 12},
+		{"routed, for transport oauth2_llm", routed, bound, 12},
+		{"routed, for any transport", routed, "", 15},
+		{"decorating", decorating, "", 12},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := mustHandler(t, corp(endpoint.URL, ""), test.handler)
+			h := mustHandler(t, corp(endpoint.URL, test.provider), test.handler)
 			run := repeat(h, chatBody(1<<10))
 			run()
 			if n := testing.AllocsPerRun(200, run); n > test.most {
@@ -161,10 +164,10 @@ func repeat(h *Handler, body []byte) func() {
 
 func BenchmarkHandler(b *testing.B) {
 	endpoint := newTokenEndpoint(b)
-	for name, handler := range map[string]string{"routed": routed, "decorating": decorating} {
+	for name, config := range map[string][2]string{"bound": {routed, bound}, "routed": {routed, ""}, "decorating": {decorating, ""}} {
 		for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
 			b.Run(fmt.Sprintf("%s/%dKB", name, size>>10), func(b *testing.B) {
-				run := repeat(mustHandler(b, corp(endpoint.URL, ""), handler), chatBody(size))
+				run := repeat(mustHandler(b, corp(endpoint.URL, config[1]), config[0]), chatBody(size))
 				run()
 				b.ReportAllocs()
 				for b.Loop() {

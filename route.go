@@ -25,6 +25,8 @@ type choice struct {
 	encoded []byte
 	// changed says that bytes of content were changed.
 	changed bool
+	// locked says that the body is for the transport alone.
+	locked bool
 	// rest, if not nil, takes the place of a body of which the beginning was read.
 	rest io.ReadCloser
 	// url, if not nil, takes the place of the request's.
@@ -43,7 +45,9 @@ func (c *choice) apply(copied *http.Request) {
 	if !c.held {
 		return
 	}
-	copied.Body = newMemoryBody(c.content)
+	if !c.locked {
+		copied.Body = newMemoryBody(c.content)
+	}
 	if length := int64(len(c.content)); length != copied.ContentLength {
 		copied.ContentLength = length
 		copied.TransferEncoding = nil
