@@ -185,11 +185,11 @@ func transportRequired(p *provider, cause error) *problem {
 }
 
 func noUpstream(p *provider, cause error) *problem {
-	name := "of the request"
+	who := "the request has no provider"
 	if p != nil {
-		name = p.name
+		who = fmt.Sprintf("provider %s has no base_url", p.name)
 	}
-	return misrouted(codeNoUpstream, fmt.Sprintf("provider %s has neither a base_url nor a static upstream in reverse_proxy; the operator of the gateway has to mend this", name), cause)
+	return misrouted(codeNoUpstream, who+", and reverse_proxy has no static upstream; the operator of the gateway has to mend this", cause)
 }
 
 // Bounds of the Retry-After that clients get: two SDKs wait any time they are

@@ -133,10 +133,14 @@ func (t *Transport) withReplay(l *lease, r *http.Request) (*http.Response, error
 	}
 	refused := l.token
 	worthwhile := l.provider.manager.Reject(refused)
-	if !worthwhile || !l.body.replayable() {
-		return t.unauthorized(l, r, response)
-	}
 	text := discard(response)
+	switch {
+	case !worthwhile:
+		return t.unauthorized(l, r, text, true)
+	case !l.body.replayable():
+		// The client can send the body once more, and then the token is another.
+		return t.unauthorized(l, r, text, false)
+	}
 	if err := l.awaitToken(r.Context()); err != nil {
 		if p, ok := errors.AsType[*problem](err); ok {
 			return l.answer(r, p)
@@ -144,13 +148,13 @@ func (t *Transport) withReplay(l *lease, r *http.Request) (*http.Response, error
 		return nil, err
 	}
 	if l.token.Value.Equal(refused.Value) {
-		return t.refused(l, r, text)
+		return t.unauthorized(l, r, text, true)
 	}
 	l.visit.replayed = true
 	if response, err = t.send(l, r); err != nil || response.StatusCode != http.StatusUnauthorized {
 		return response, err
 	}
-	return t.unauthorized(l, r, response)
+	return t.unauthorized(l, r, discard(response), true)
 }
 
 // send makes one attempt. The request belongs to reverse_proxy, which may use it
@@ -194,19 +198,15 @@ func hideGateway(header http.Header) {
 	}
 }
 
-// unauthorized answers for an upstream that goes on to refuse the provider's
-// tokens.
-func (t *Transport) unauthorized(l *lease, r *http.Request, response *http.Response) (*http.Response, error) {
-	return t.refused(l, r, discard(response))
-}
-
-func (t *Transport) refused(l *lease, r *http.Request, text string) (*http.Response, error) {
+// unauthorized answers for an upstream that refuses the provider's token. It is
+// final if a new token changes nothing, or cannot be had yet.
+func (t *Transport) unauthorized(l *lease, r *http.Request, text string, final bool) (*http.Response, error) {
 	if l.provider.refusals.now() {
 		t.logger.Error("the upstream refuses the provider's token: check scope, audience and base_url",
 			zap.String("provider", l.provider.name), zap.String("upstream_says", tokens.Clean(text, l.token.Value)))
 	}
 	return l.answer(r, &problem{
-		status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamUnauthorized, final: true,
+		status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamUnauthorized, final: final,
 		message: fmt.Sprintf("the LLM of provider %s refuses the gateway's access token; the operator of the gateway has to mend this", l.provider.name),
 	})
 }
