@@ -258,7 +258,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	l.replacer.Delete(upstreamStatus)
 	err = next.ServeHTTP(w, forwarded)
-	if l.provider != nil && !l.taken {
+	if l.provider != nil && l.provider.base == nil && !l.taken {
 		h.noticeRejection(l)
 	}
 	if err != nil {
@@ -273,6 +273,9 @@ func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 	holder, err := h.authenticate(r, l.replacer)
 	if err != nil {
 		return nil, err
+	}
+	if !mayForward(r) {
+		return nil, methodNotAllowed()
 	}
 	if llm.HasDotSegments(r.URL.Path) {
 		return nil, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
@@ -303,6 +306,19 @@ func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 		return nil, requestProblem(err)
 	}
 	return forwarded, nil
+}
+
+// mayForward reports whether a request's method is one for LLMs. The answer to a
+// TRACE holds the request, our token and all (RFC 9110 §9.3.8). A CONNECT asks for
+// a tunnel to anywhere, unless it opens a WebSocket over HTTP/2 or HTTP/3.
+func mayForward(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodTrace:
+		return false
+	case http.MethodConnect:
+		return r.ProtoMajor == 2 && r.Header.Get(":protocol") == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket"
+	}
+	return true
 }
 
 // authenticate finds out which client sent a request, and where its key stands.
@@ -352,6 +368,9 @@ func (h *Handler) passOn(r *http.Request, chosen choice, l *lease, holder keyHol
 	holder.remove(copied.Header)
 	chosen.restore()
 	chosen.apply(copied)
+	if copied.Method != http.MethodConnect {
+		l.visit.body = watchBody(r, copied, new(credentialFilter))
+	}
 	return copied
 }
 
@@ -389,7 +408,9 @@ func (l *lease) note(p *problem) {
 		level = zapcore.ErrorLevel
 	}
 	if c := l.handler.logger.Check(level, "request failed"); c != nil {
-		c.Write(zap.String("provider", l.visit.provider), zap.String("code", p.code), zap.Int("status", p.status), zap.NamedError("cause", p.cause))
+		upstream, _ := l.replacer.GetString("http.reverse_proxy.upstream.hostport")
+		c.Write(zap.String("provider", l.visit.provider), zap.String("upstream", upstream), zap.String("request_id", p.identify()),
+			zap.String("code", p.code), zap.Int("status", p.status), zap.String("problem", p.message), zap.NamedError("cause", p.cause))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,8 @@ type lease struct {
 	// token is replaced when the upstream refuses it.
 	token *tokens.Token
 	body  leasedBody
+	// sent is what the last attempt was given of a body that is not held.
+	sent *sentBody
 
 	// taken says that the transport has got the request, located that the
 	// upstream source has given the provider's address, and stranded that there
@@ -58,6 +61,9 @@ func (l *lease) takeBody(original, forwarded *http.Request, chosen *choice) erro
 	switch {
 	case chosen.held:
 		l.body.content, l.body.held, l.body.trailer = chosen.content, true, forwarded.Trailer
+	case forwarded.Method == http.MethodConnect && forwarded.ProtoMajor > 1 && body != nil:
+		l.takeTunnel(forwarded, body.ReadCloser)
+		return nil
 	case l.provider.base != nil:
 		if err := l.body.hold(body, forwarded.ContentLength, l.handler.MaxBody); err != nil {
 			return err
@@ -69,8 +75,19 @@ func (l *lease) takeBody(original, forwarded *http.Request, chosen *choice) erro
 		return nil
 	}
 	// A request without a body gets one, too: nothing else may forward it.
-	forwarded.Body, forwarded.ContentLength, forwarded.Trailer = lockedBody{&l.touched}, -1, nil
+	forwarded.Body, forwarded.ContentLength, forwarded.Trailer = lockedBody{&l.touched}, -1, lockedTrailer
 	return nil
+}
+
+// takeTunnel takes what follows a CONNECT. It is no body but a WebSocket over
+// HTTP/2 or HTTP/3: it has no end to wait for, and reverse_proxy closes it to
+// end it.
+func (l *lease) takeTunnel(forwarded *http.Request, tunnel io.ReadCloser) {
+	forwarded.Body, forwarded.Trailer = tunnel, nil
+	if l.provider.base != nil {
+		l.body.held = true
+		forwarded.Body, forwarded.Trailer = tunnelBody{tunnel, l}, lockedTrailer
+	}
 }
 
 type leaseKey struct{}
@@ -105,7 +122,7 @@ type leasedBody struct {
 
 // errBodySent ends a second attempt at a body that can be sent only once: what
 // is left of it would look like a whole one to the upstream.
-var errBodySent = errors.New("the request's body is too long to be sent a second time")
+var errBodySent = errors.New("the request's body cannot be sent a second time")
 
 // put gives a request the body. It can do so again and again while the body is
 // held, and once if it streams.
@@ -129,6 +146,31 @@ func (b *leasedBody) put(r *http.Request) error {
 	return nil
 }
 
+// A sentBody is a body that is for reverse_proxy to send again.
+type sentBody struct {
+	io.ReadCloser
+	begun atomic.Bool
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	b.begun.Store(true)
+	return b.ReadCloser.Read(p)
+}
+
+// send gives a request its own body, unless that was begun in an attempt before:
+// one that reverse_proxy has buffered in part seems to be empty then.
+func (l *lease) send(r *http.Request) error {
+	if r.Body == nil {
+		return nil
+	}
+	if l.sent != nil && l.sent.ReadCloser == r.Body && l.sent.begun.Load() {
+		return errBodySent
+	}
+	l.sent = &sentBody{ReadCloser: r.Body}
+	r.Body = l.sent
+	return nil
+}
+
 // replayable reports whether the body can be sent again.
 func (b *leasedBody) replayable() bool { return b.stream == nil }
 
@@ -140,11 +182,13 @@ func (b *leasedBody) hold(body *clientBody, length, limit int64) error {
 		return nil
 	}
 	b.stream, b.length = body, length
+	limit = min(limit, math.MaxInt64-1)
 	if length > limit {
 		return nil
 	}
 	content, err := llm.ReadBody(io.LimitReader(body.ReadCloser, limit+1), min(length, limit), limit+1)
 	if err != nil {
+		body.fail(err)
 		return err
 	}
 	if int64(len(content)) > limit {
@@ -152,6 +196,8 @@ func (b *leasedBody) hold(body *clientBody, length, limit int64) error {
 		return nil
 	}
 	body.finish()
+	// Error routes may read it, too.
+	body.ReadCloser = newMemoryBody(content)
 	b.content, b.held, b.trailer, b.stream = content, true, body.trailer, nil
 	return nil
 }
@@ -170,3 +216,23 @@ func (l lockedBody) Read([]byte) (int, error) {
 }
 
 func (lockedBody) Close() error { return nil }
+
+// lockedTrailer goes with a lockedBody. net/http refuses a request with such a
+// name before it connects: no other host sees the provider's headers, or can
+// answer before the body is read.
+var lockedTrailer = http.Header{"(for transport oauth2_llm alone)": nil}
+
+// A tunnelBody is what a client sends through a tunnel. reverse_proxy reads it
+// when the transport has opened the other end; whatever else reads it gets
+// nothing.
+type tunnelBody struct {
+	io.ReadCloser
+	lease *lease
+}
+
+func (b tunnelBody) Read(p []byte) (int, error) {
+	if !b.lease.taken {
+		return lockedBody{&b.lease.touched}.Read(p)
+	}
+	return b.ReadCloser.Read(p)
+}
