@@ -262,7 +262,7 @@ func (p *problem) response(r *http.Request) *http.Response {
 func discard(response *http.Response) string {
 	const kept, read = 4 << 10, 64 << 10
 	defer response.Body.Close()
-	defer time.AfterFunc(discardWait, func() { response.Body.Close() }).Stop()
+	defer time.AfterFunc(discardWait, func() { _ = response.Body.Close() }).Stop()
 	text, _ := io.ReadAll(io.LimitReader(response.Body, kept))
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, read-kept))
 	return string(text)

@@ -53,10 +53,9 @@ func TestTheTransportRefusesARequestThatNoDirectiveHasHandled(t *testing.T) {
 			for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodHead} {
 				r, _ := http.NewRequestWithContext(t.Context(), method, g.url("/v1/chat/completions"), strings.NewReader(chat("corp/m")))
 				a := g.send(r, withKey...)
-				switch {
-				case method == http.MethodHead:
+				if method == http.MethodHead {
 					a.wantStatus(t, http.StatusInternalServerError)
-				default:
+				} else {
 					a.wantError(t, http.StatusInternalServerError, "oauth2_configuration_error", "transport_required")
 				}
 				if a.header.Get("X-Should-Retry") != "false" || a.header.Get("Content-Type") != "application/json" || a.header.Get("X-Request-Id") == "" {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -156,5 +158,31 @@ func TestU10AWebSocketAfterAReplayIsOne(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// An answer that does not end holds up nobody: it is the next that counts.
+func TestU01ARefusalThatDoesNotEndIsNotWaitedFor(t *testing.T) {
+	for where, site := range leaseSites() {
+		t.Run(where, func(t *testing.T) {
+			auth := newCorpAuth(t)
+			llm := newStrictLLM(t, auth, nil, nil)
+			endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if _, problem := auth.check(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")); problem == "" {
+					llm.ServeHTTP(w, r)
+					return
+				}
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = io.WriteString(w, "the token is")
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			}))
+			t.Cleanup(endless.Close)
+			g := site.start(t, &strictLLM{Server: endless, auth: auth})
+			g.client.Timeout = 20 * time.Second
+			g.post("/v1/chat/completions", chat("corp/m"), withKey...).wantStatus(t, http.StatusOK)
+			llm.revoke(t)
+			g.post("/v1/chat/completions", chat("corp/m"), withKey...).wantStatus(t, http.StatusOK)
+		})
 	}
 }
