@@ -181,9 +181,11 @@ func TestSitesAndRoutesWithTheSameProviderShareItsToken(t *testing.T) {
 }
 
 func TestTheProvidersNameChoosesAmongSeveralReverseProxies(t *testing.T) {
-	b := startTwoBound(t)
-	static := newLLM(t, b.authB, "client_b")
-	if err := b.load(fmt.Sprintf(`
+	ca := newAuthority(t)
+	authA := newAuthServer(t, oauthClient{id: "client_a", secret: "secret_a"})
+	authB := newAuthServer(t, oauthClient{id: "client_b", secret: "secret_b"})
+	bound, static := newTLSLLM(t, authA, "client_a", ca.serverConfig()), newLLM(t, authB, "client_b")
+	g := startGatewayWith(t, fmt.Sprintf(`
 {
 	{{global}}
 	oauth2_llm {
@@ -217,21 +219,19 @@ func TestTheProvidersNameChoosesAmongSeveralReverseProxies(t *testing.T) {
 	reverse_proxy @b %s {
 		transport oauth2_llm
 	}
-}`, b.authA.tokenURL(), b.llmA.URL, b.authB.tokenURL(), static.address())); err != nil {
-		t.Fatal(err)
-	}
+}`, authA.tokenURL(), bound.URL, authB.tokenURL(), static.address()), ca.files())
 	for range 3 {
 		for provider, client := range map[string]string{"provider_a": "client_a", "provider_b": "client_b"} {
-			a := b.post("/v1/chat/completions", chat(provider+"/m"), withKey...)
+			a := g.post("/v1/chat/completions", chat(provider+"/m"), withKey...)
 			if a.status != http.StatusOK || !strings.Contains(a.body, fmt.Sprintf(`"client":%q`, client)) {
 				t.Errorf("%s: status %d, body %s", provider, a.status, a.body)
 			}
 		}
 	}
-	b.llmA.wantNoRefusals(t)
+	bound.wantNoRefusals(t)
 	static.wantNoRefusals(t)
-	if b.llmA.requests.Load() != 3 || static.requests.Load() != 3 || b.llmB.requests.Load() != 0 {
-		t.Errorf("%d, %d and %d requests arrived", b.llmA.requests.Load(), static.requests.Load(), b.llmB.requests.Load())
+	if bound.requests.Load() != 3 || static.requests.Load() != 3 {
+		t.Errorf("%d and %d requests arrived, want 3 and 3", bound.requests.Load(), static.requests.Load())
 	}
 }
 
