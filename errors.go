@@ -43,6 +43,8 @@ func (p *problem) Unwrap() error { return p.cause }
 const (
 	codeInvalidAPIKey        = "invalid_api_key"
 	codeUnresolvedReference  = "unresolved_reference"
+	codeModelNotAllowed      = "model_not_allowed"
+	codePathNotAllowed       = "path_not_allowed"
 	codeNoUpstream           = "no_upstream"
 	codeTransportRequired    = "transport_required"
 	codeUpstreamUnauthorized = "upstream_unauthorized"
@@ -60,6 +62,24 @@ func unauthenticated() *problem {
 	return &problem{
 		status: http.StatusUnauthorized, kind: llm.TypeAuthentication, code: codeInvalidAPIKey,
 		message: "no valid API key for this gateway was given; send one as Authorization: Bearer, X-Api-Key or Api-Key",
+	}
+}
+
+func modelNotFound() error {
+	return requestProblem(&llm.RequestError{Code: llm.CodeModelNotFound, Message: "the model does not begin with the name of a provider of this gateway; name it as <provider>/<model>"})
+}
+
+func modelNotAllowed() error {
+	return &problem{
+		status: http.StatusForbidden, kind: llm.TypePermission, code: codeModelNotAllowed,
+		message: "this key may not use this model; GET /v1/models lists those that it may use",
+	}
+}
+
+func pathNotAllowed() error {
+	return &problem{
+		status: http.StatusForbidden, kind: llm.TypePermission, code: codePathNotAllowed,
+		message: "this path is not among those that the provider may be used for",
 	}
 }
 
@@ -135,7 +155,7 @@ func (l *lease) failure(err error) error {
 		return requestProblem(broken)
 	}
 	failed, proxied := proxyError(err)
-	bound := l.provider != nil && l.provider.base != nil && !l.taken
+	bound := l.target.base != nil && !l.taken
 	switch {
 	case proxied && l.stranded && failed.StatusCode == http.StatusServiceUnavailable:
 		return noUpstream(l.provider, failed.Err)

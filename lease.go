@@ -24,11 +24,17 @@ type lease struct {
 	handler  *Handler
 	visit    visit
 	replacer *caddy.Replacer
+	// client is who sent the request, nil if something else authenticates.
+	client *clientKey
 	// provider is nil for a request that is passed on untouched.
 	provider *provider
+	target   target
 	// token is replaced when the upstream refuses it.
 	token *tokens.Token
 	body  leasedBody
+
+	// localAnswer, if not nil, is what the request is answered with.
+	localAnswer []byte
 
 	// taken says that the transport has got the request, located that the
 	// upstream source has given the provider's address, and stranded that there
@@ -58,14 +64,14 @@ func (l *lease) takeBody(original, forwarded *http.Request, chosen *choice) erro
 	switch {
 	case chosen.held:
 		l.body.content, l.body.held, l.body.trailer = chosen.content, true, forwarded.Trailer
-	case l.provider.base != nil:
+	case l.target.base != nil:
 		if err := l.body.hold(body, forwarded.ContentLength, l.handler.MaxBody); err != nil {
 			return err
 		}
 	default:
 		l.body.stream, l.body.length = body, forwarded.ContentLength
 	}
-	if l.provider.base == nil {
+	if l.target.base == nil {
 		return nil
 	}
 	// A request without a body gets one, too: nothing else may forward it.
