@@ -15,8 +15,8 @@ type clientBody struct {
 	filter  *credentialFilter
 	trailer http.Header
 
-	begun, ended atomic.Bool
-	failed       atomic.Pointer[error]
+	begun, ended, closed atomic.Bool
+	failed               atomic.Pointer[error]
 }
 
 // watchBody makes a request's body a clientBody. The request is a copy of
@@ -28,6 +28,10 @@ func watchBody(original, copied *http.Request, filter *credentialFilter) *client
 		return nil
 	}
 	b := &clientBody{ReadCloser: copied.Body, filter: filter}
+	if !held {
+		// Whoever goes on with the original must not take what is left for all.
+		original.Body = b
+	}
 	if len(original.Trailer) > 0 {
 		filter.filterTrailer(original.Trailer)
 		b.trailer, copied.Trailer = original.Trailer, original.Trailer
@@ -38,6 +42,9 @@ func watchBody(original, copied *http.Request, filter *credentialFilter) *client
 
 func (b *clientBody) Read(p []byte) (int, error) {
 	b.begun.Store(true)
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
 	switch {
 	case err == nil:
@@ -47,6 +54,23 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		b.failed.CompareAndSwap(nil, &err)
 	}
 	return n, err
+}
+
+// Close ends a body of which something was read. It leaves the client's own body
+// open: net/http takes one that was closed before its end, behind Caddy's, for
+// one that was read, and what is left of it for the next request. A body that is
+// untouched can still be sent.
+func (b *clientBody) Close() error {
+	b.closed.Store(b.begun.Load())
+	return nil
+}
+
+// fail ends a body that could not be read to its end: what is left of it is no
+// body.
+func (b *clientBody) fail(err error) {
+	b.failed.CompareAndSwap(nil, &err)
+	b.begun.Store(true)
+	b.closed.Store(true)
 }
 
 // finish notes that the body has been read to its end.

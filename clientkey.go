@@ -73,6 +73,9 @@ func (keys clientKeys) read(name string, configured ClientKey, environment confi
 	case strings.TrimSpace(value.Reveal()) != value.Reveal():
 		return clientKey{}, clientKeyError(name, errors.New("the value begins or ends with white space, which no header keeps"))
 	}
+	if configured.Models != nil && len(configured.Models) == 0 {
+		return clientKey{}, clientKeyError(name, errors.New("models is empty: leave it out, or name one"))
+	}
 	digest, err := keyDigest(value.Reveal())
 	if err != nil {
 		return clientKey{}, clientKeyError(name, err)
@@ -84,6 +87,10 @@ func (keys clientKeys) read(name string, configured ClientKey, environment confi
 	}
 	return clientKey{name: name, digest: digest, placeholder: name, models: configured.Models}, nil
 }
+
+// isHash reports whether the configuration holds the hash of a key, which is of
+// no use to whoever reads it.
+func (c ClientKey) isHash() bool { return strings.HasPrefix(string(c.Key), hashPrefix) }
 
 // hashPrefix begins a value that is the hash of a key.
 const hashPrefix = "sha256:"

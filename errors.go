@@ -2,6 +2,7 @@ package oauth2llm
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +31,8 @@ type problem struct {
 	// final tells SDKs that trying again is of no use.
 	final bool
 	cause error
+	// requestID is in the answer, and in the log where there is a line.
+	requestID string
 }
 
 // Error does not show the cause: handle_errors can put {err.message} into an
@@ -38,16 +41,26 @@ func (p *problem) Error() string { return p.code + ": " + p.message }
 
 func (p *problem) Unwrap() error { return p.cause }
 
+// identify is the request id of the answer.
+func (p *problem) identify() string {
+	if p.requestID == "" {
+		p.requestID = uuid.NewString()
+	}
+	return p.requestID
+}
+
 // Codes of the gateway's own answers; those about tokens are in package
 // tokens, those about requests in package llm.
 const (
 	codeInvalidAPIKey        = "invalid_api_key"
+	codeMethodNotAllowed     = "method_not_allowed"
 	codeUnresolvedReference  = "unresolved_reference"
 	codeModelNotAllowed      = "model_not_allowed"
 	codePathNotAllowed       = "path_not_allowed"
 	codeNoUpstream           = "no_upstream"
 	codeTransportRequired    = "transport_required"
 	codeUpstreamUnauthorized = "upstream_unauthorized"
+	codeUpstreamError        = "upstream_error"
 	codeUpstreamUnreachable  = "upstream_unreachable"
 	codeUpstreamTimeout      = "upstream_timeout"
 )
@@ -80,6 +93,13 @@ func pathNotAllowed() error {
 	return &problem{
 		status: http.StatusForbidden, kind: llm.TypePermission, code: codePathNotAllowed,
 		message: "this path is not among those that the provider may be used for",
+	}
+}
+
+func methodNotAllowed() error {
+	return &problem{
+		status: http.StatusMethodNotAllowed, kind: llm.TypeInvalidRequest, code: codeMethodNotAllowed,
+		message: "this gateway forwards no TRACE and no CONNECT", final: true,
 	}
 }
 
@@ -159,8 +179,8 @@ func (l *lease) failure(err error) error {
 	switch {
 	case proxied && l.stranded && failed.StatusCode == http.StatusServiceUnavailable:
 		return noUpstream(l.provider, failed.Err)
-	case proxied && bound && !l.located, bound && l.touched.Load():
-		return transportRequired(l.provider, err)
+	case proxied && bound && !(l.located && failed.StatusCode == http.StatusServiceUnavailable), bound && l.touched.Load():
+		return transportRequired(l, err)
 	case proxied:
 		return upstreamProblem(failed)
 	}
@@ -181,7 +201,7 @@ func upstreamProblem(failed caddyhttp.HandlerError) error {
 	case http.StatusBadGateway, http.StatusServiceUnavailable:
 		return &problem{
 			status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamUnreachable,
-			message: "the LLM could not be reached", cause: failed.Err,
+			message: "the LLM could not be reached", cause: withHint(failed.Err),
 		}
 	case http.StatusGatewayTimeout:
 		return &problem{
@@ -189,7 +209,25 @@ func upstreamProblem(failed caddyhttp.HandlerError) error {
 			message: "the LLM did not answer in time", cause: failed.Err, retryAt: time.Now().Add(time.Second),
 		}
 	}
-	return failed
+	if failed.StatusCode < http.StatusBadRequest || failed.StatusCode == statusClientClosedRequest {
+		return failed
+	}
+	// A retry of reverse_proxy has swallowed what the LLM answered.
+	return &problem{
+		status: failed.StatusCode, kind: llm.TypeUpstream, code: codeUpstreamError,
+		message: fmt.Sprintf("the LLM answered with status %d", failed.StatusCode), cause: failed.Err,
+	}
+}
+
+// withHint adds what the operator can do about an upstream that TLS refuses.
+func withHint(err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%w: if the CA is your own, name it in the transport of the provider (tls_trust_pool)", err)
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return fmt.Errorf("%w: should the URL begin with http://?", err)
+	}
+	return err
 }
 
 // misrouted is a configuration in which a request cannot get where it has to go.
@@ -200,8 +238,19 @@ func misrouted(code, message string, cause error) *problem {
 	}
 }
 
-func transportRequired(p *provider, cause error) *problem {
-	return misrouted(codeTransportRequired, fmt.Sprintf("provider %s has a base_url, so its requests leave through reverse_proxy with `dynamic oauth2_llm` and `transport oauth2_llm` only; the operator of the gateway has to mend this", p.name), cause)
+// transportRequired is a request that cannot get to its provider's base_url.
+func transportRequired(l *lease, cause error) *problem {
+	missing := "`dynamic oauth2_llm` and `transport oauth2_llm`"
+	switch {
+	case l.located:
+		missing = "`transport oauth2_llm`"
+	case l.taken:
+		missing = "`dynamic oauth2_llm`"
+	}
+	if failed, ok := errors.AsType[caddyhttp.HandlerError](cause); ok {
+		cause = failed.Err
+	}
+	return misrouted(codeTransportRequired, fmt.Sprintf("provider %s has a base_url, and the reverse_proxy behind oauth2_llm lacks %s; the operator of the gateway has to mend this", l.provider.name, missing), cause)
 }
 
 func noUpstream(p *provider, cause error) *problem {
@@ -258,11 +307,10 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem, bod
 
 // write sets the header of an answer and returns its body.
 func (p *problem) write(header http.Header) []byte {
-	body := llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: uuid.NewString()}
 	p.setHeaders(header)
 	header.Set("Content-Type", "application/json")
-	header.Set("X-Request-ID", body.RequestID)
-	return body.AppendJSON(nil)
+	header.Set("X-Request-ID", p.identify())
+	return llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: p.identify()}.AppendJSON(nil)
 }
 
 // expectsMuch reports whether a request has a body that net/http would wait for

@@ -151,7 +151,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // warn says what works and is a risk.
 func (h *Handler) warn() {
 	for name, key := range h.ClientKeys {
-		if key.Key.IsLiteral() {
+		if key.Key.IsLiteral() && !key.isHash() {
 			h.logger.Warn("the key stands in the configuration, where whoever can read that sees it: use {env.NAME} or {file.PATH}", zap.String("client_key", name))
 		}
 	}
@@ -192,8 +192,8 @@ func (h *Handler) Validate() error {
 			return &config.ConfigurationError{Provider: reference.name, Field: reference.option, Err: errors.New("no provider of this name is declared")}
 		}
 	}
-	if p := h.providers[h.Provider]; p != nil && p.bases.Default != nil && p.bases.Default.HasModel() {
-		return &config.ConfigurationError{Provider: p.name, Field: "base_url", Err: errors.New("holds {model}, which a directive with a fixed provider does not read: leave the provider out of the directive")}
+	if p := h.providers[h.Provider]; p != nil && p.bound() && (p.bases.Default == nil || p.bases.Default.HasModel()) {
+		return &config.ConfigurationError{Provider: p.name, Field: "base_url", Err: errors.New("depends on the model, which a directive with a fixed provider does not read: leave the provider out of the directive")}
 	}
 	if err := h.validateKeyModels(); err != nil {
 		return err
@@ -279,7 +279,7 @@ func (v *visit) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
 	return nil
 }
 
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	l := &lease{Context: r.Context(), handler: h}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Inline(&l.visit))
@@ -289,7 +289,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		l.replacer = caddy.NewReplacer()
 	}
 
-	defer l.count()
+	defer func() { l.count(err) }()
 	forwarded, err := h.prepare(r, l)
 	if err != nil {
 		return h.refuse(w, r, l, err)
@@ -299,7 +299,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	l.replacer.Delete(upstreamStatus)
 	err = next.ServeHTTP(w, forwarded)
-	if l.provider != nil && !l.taken {
+	if l.provider != nil && l.target.base == nil && !l.taken {
 		h.noticeRejection(l)
 	}
 	if err != nil {
@@ -325,6 +325,9 @@ func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 	holder, err := h.authenticate(r, l)
 	if err != nil {
 		return nil, err
+	}
+	if !mayForward(r) {
+		return nil, methodNotAllowed()
 	}
 	if llm.HasDotSegments(r.URL.Path) {
 		return nil, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
@@ -358,6 +361,19 @@ func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 		return nil, requestProblem(err)
 	}
 	return forwarded, nil
+}
+
+// mayForward reports whether a request's method is one for LLMs. The answer to a
+// TRACE holds the request, our token and all (RFC 9110 §9.3.8). A CONNECT asks for
+// a tunnel to anywhere, unless it opens a WebSocket over HTTP/2 or HTTP/3.
+func mayForward(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodTrace:
+		return false
+	case http.MethodConnect:
+		return r.ProtoMajor == 2 && r.Header.Get(":protocol") == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket"
+	}
+	return true
 }
 
 // authenticate finds out which client sent a request, and where its key stands.
@@ -408,6 +424,9 @@ func (h *Handler) passOn(r *http.Request, chosen choice, l *lease, holder keyHol
 	holder.remove(copied.Header)
 	chosen.restore()
 	chosen.apply(copied)
+	if copied.Method != http.MethodConnect {
+		l.visit.body = watchBody(r, copied, new(credentialFilter))
+	}
 	return copied
 }
 
@@ -445,7 +464,9 @@ func (l *lease) note(p *problem) {
 		level = zapcore.ErrorLevel
 	}
 	if c := l.handler.logger.Check(level, "request failed"); c != nil {
-		c.Write(zap.String("provider", l.visit.provider), zap.String("code", p.code), zap.Int("status", p.status), zap.NamedError("cause", p.cause))
+		upstream, _ := l.replacer.GetString("http.reverse_proxy.upstream.hostport")
+		c.Write(zap.String("provider", l.visit.provider), zap.String("upstream", upstream), zap.String("request_id", p.identify()),
+			zap.String("code", p.code), zap.Int("status", p.status), zap.String("problem", p.message), zap.NamedError("cause", p.cause))
 	}
 }
 

@@ -25,8 +25,9 @@ type keyring struct {
 
 	keys atomic.Pointer[clientKeys]
 	// fromFiles says that there is something to read again, readAt when that was
-	// done last, in nanoseconds.
+	// done last, after start: the wall clock can be set back.
 	fromFiles bool
+	start     time.Time
 	readAt    atomic.Int64
 	reading   sync.Mutex
 	// refused are the clients whose keys could not be used.
@@ -39,12 +40,11 @@ func newKeyring(configured map[string]ClientKey, environment config.Environment,
 	if err != nil {
 		return nil, err
 	}
-	k := &keyring{configured: configured, environment: environment, logger: logger, refused: make(map[string]bool)}
+	k := &keyring{configured: configured, environment: environment, logger: logger, start: time.Now(), refused: make(map[string]bool)}
 	for _, key := range configured {
 		k.fromFiles = k.fromFiles || key.Key.HasFile()
 	}
 	k.keys.Store(&keys)
-	k.readAt.Store(time.Now().UnixNano())
 	return k, nil
 }
 
@@ -53,7 +53,7 @@ func (k *keyring) empty() bool { return len(k.configured) == 0 }
 
 // current are the keys that are good now.
 func (k *keyring) current() clientKeys {
-	if k.fromFiles && time.Duration(time.Now().UnixNano()-k.readAt.Load()) >= keyInterval && k.reading.TryLock() {
+	if k.fromFiles && time.Since(k.start)-time.Duration(k.readAt.Load()) >= keyInterval && k.reading.TryLock() {
 		k.read()
 		k.reading.Unlock()
 	}
@@ -74,5 +74,5 @@ func (k *keyring) read() {
 		k.refused[name] = err != nil
 	}
 	k.keys.Store(&keys)
-	k.readAt.Store(time.Now().UnixNano())
+	k.readAt.Store(int64(time.Since(k.start)))
 }

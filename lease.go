@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,8 @@ type lease struct {
 	// token is replaced when the upstream refuses it.
 	token *tokens.Token
 	body  leasedBody
+	// sent is what the last attempt was given of a body that is not held.
+	sent *sentBody
 
 	// localAnswer, if not nil, is what the request is answered with.
 	localAnswer []byte
@@ -64,6 +67,9 @@ func (l *lease) takeBody(original, forwarded *http.Request, chosen *choice) erro
 	switch {
 	case chosen.held:
 		l.body.content, l.body.held, l.body.trailer = chosen.content, true, forwarded.Trailer
+	case forwarded.Method == http.MethodConnect && forwarded.ProtoMajor > 1 && body != nil:
+		l.takeTunnel(forwarded, body.ReadCloser)
+		return nil
 	case l.target.base != nil:
 		if err := l.body.hold(body, forwarded.ContentLength, l.handler.MaxBody); err != nil {
 			return err
@@ -75,8 +81,19 @@ func (l *lease) takeBody(original, forwarded *http.Request, chosen *choice) erro
 		return nil
 	}
 	// A request without a body gets one, too: nothing else may forward it.
-	forwarded.Body, forwarded.ContentLength, forwarded.Trailer = lockedBody{&l.touched}, -1, nil
+	forwarded.Body, forwarded.ContentLength, forwarded.Trailer = lockedBody{&l.touched}, -1, lockedTrailer
 	return nil
+}
+
+// takeTunnel takes what follows a CONNECT. It is no body but a WebSocket over
+// HTTP/2 or HTTP/3: it has no end to wait for, and reverse_proxy closes it to
+// end it.
+func (l *lease) takeTunnel(forwarded *http.Request, tunnel io.ReadCloser) {
+	forwarded.Body, forwarded.Trailer = tunnel, nil
+	if l.target.base != nil {
+		l.body.held = true
+		forwarded.Body, forwarded.Trailer = tunnelBody{tunnel, l}, lockedTrailer
+	}
 }
 
 type leaseKey struct{}
@@ -111,7 +128,7 @@ type leasedBody struct {
 
 // errBodySent ends a second attempt at a body that can be sent only once: what
 // is left of it would look like a whole one to the upstream.
-var errBodySent = errors.New("the request's body is too long to be sent a second time")
+var errBodySent = errors.New("the request's body cannot be sent a second time")
 
 // put gives a request the body. It can do so again and again while the body is
 // held, and once if it streams.
@@ -125,13 +142,46 @@ func (b *leasedBody) put(r *http.Request) error {
 	case len(b.content) == 0 && len(b.trailer) == 0:
 		r.Body, r.ContentLength, r.Trailer = http.NoBody, 0, nil
 	default:
-		r.Body, r.ContentLength, r.Trailer = newMemoryBody(b.content), int64(len(b.content)), nil
-		r.GetBody = func() (io.ReadCloser, error) { return newMemoryBody(b.content), nil }
+		// net/http knows this kind of body as one that needs no waiting.
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.content)), nil }
+		r.Body, _ = r.GetBody()
+		r.ContentLength, r.Trailer = int64(len(b.content)), nil
 		if len(b.trailer) > 0 {
 			// Trailers need chunks.
 			r.ContentLength, r.Trailer = -1, b.trailer
 		}
 	}
+	// net/http repeats a request on another connection if a kept-alive one turns
+	// out to be closed before a byte of the answer, where that is said to do no
+	// harm. A field without a value says so and is not sent.
+	if _, set := r.Header["Idempotency-Key"]; !set && b.stream == nil {
+		r.Header["Idempotency-Key"] = []string{}
+	}
+	return nil
+}
+
+// A sentBody is a body that is for reverse_proxy to send again.
+type sentBody struct {
+	io.ReadCloser
+	begun atomic.Bool
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	b.begun.Store(true)
+	return b.ReadCloser.Read(p)
+}
+
+// send gives a request its own body, unless that was begun in an attempt before:
+// one that reverse_proxy has buffered in part seems to be empty then.
+func (l *lease) send(r *http.Request) error {
+	if r.Body == nil {
+		return nil
+	}
+	if l.sent != nil && l.sent.ReadCloser == r.Body && l.sent.begun.Load() {
+		return errBodySent
+	}
+	l.sent = &sentBody{ReadCloser: r.Body}
+	r.Body = l.sent
 	return nil
 }
 
@@ -146,11 +196,13 @@ func (b *leasedBody) hold(body *clientBody, length, limit int64) error {
 		return nil
 	}
 	b.stream, b.length = body, length
+	limit = min(limit, math.MaxInt64-1)
 	if length > limit {
 		return nil
 	}
 	content, err := llm.ReadBody(io.LimitReader(body.ReadCloser, limit+1), min(length, limit), limit+1)
 	if err != nil {
+		body.fail(err)
 		return err
 	}
 	if int64(len(content)) > limit {
@@ -158,6 +210,8 @@ func (b *leasedBody) hold(body *clientBody, length, limit int64) error {
 		return nil
 	}
 	body.finish()
+	// Error routes may read it, too.
+	body.ReadCloser = newMemoryBody(content)
 	b.content, b.held, b.trailer, b.stream = content, true, body.trailer, nil
 	return nil
 }
@@ -176,3 +230,23 @@ func (l lockedBody) Read([]byte) (int, error) {
 }
 
 func (lockedBody) Close() error { return nil }
+
+// lockedTrailer goes with a lockedBody. net/http refuses a request with such a
+// name before it connects: no other host sees the provider's headers, or can
+// answer before the body is read.
+var lockedTrailer = http.Header{"(for transport oauth2_llm alone)": nil}
+
+// A tunnelBody is what a client sends through a tunnel. reverse_proxy reads it
+// when the transport has opened the other end; whatever else reads it gets
+// nothing.
+type tunnelBody struct {
+	io.ReadCloser
+	lease *lease
+}
+
+func (b tunnelBody) Read(p []byte) (int, error) {
+	if !b.lease.taken {
+		return lockedBody{&b.lease.touched}.Read(p)
+	}
+	return b.ReadCloser.Read(p)
+}

@@ -2,8 +2,10 @@ package oauth2llm
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
@@ -43,19 +45,24 @@ func registerMetrics(ctx caddy.Context) error {
 	return err
 }
 
-// count counts a request by what became of it.
-func (l *lease) count() {
+// count counts a request by what became of it. The error is that of another
+// handler, which answers it elsewhere.
+func (l *lease) count(err error) {
 	client := ""
 	if l.client != nil {
 		client = l.client.name
 	}
-	clientRequests.WithLabelValues(client, outcomeOf(l.visit.errorKind)).Inc()
+	clientRequests.WithLabelValues(client, l.outcome(err)).Inc()
 }
 
-// outcomeOf is the outcome of a request that ended with an error of this type,
-// empty for none.
-func outcomeOf(kind string) string {
-	switch kind {
+func (l *lease) outcome(err error) string {
+	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok && l.visit.errorKind == "" {
+		if failed.StatusCode < http.StatusInternalServerError {
+			return outcomeRejected
+		}
+		return outcomeUpstreamError
+	}
+	switch l.visit.errorKind {
 	case "":
 		return outcomeOK
 	case llm.TypeOAuth2Authentication, llm.TypeOAuth2Configuration:

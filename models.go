@@ -85,8 +85,16 @@ func (c *catalog) list(client *clientKey) []byte {
 	return llm.AppendModelList(nil, allowed)
 }
 
-// retrieve is a listed model as JSON, nil if it is not listed.
-func (c *catalog) retrieve(id string) []byte {
+// retrieve is a listed model as JSON, by its own name or by that of its provider
+// and itself; nil if it is not listed.
+func (c *catalog) retrieve(name string, ref modelRef) []byte {
+	if found := c.entry(name); found != nil {
+		return found
+	}
+	return c.entry(ref.provider.name + "/" + ref.model)
+}
+
+func (c *catalog) entry(id string) []byte {
 	at, found := slices.BinarySearchFunc(c.listed, id, func(model listedModel, id string) int { return strings.Compare(model.ID, id) })
 	if !found {
 		return nil
@@ -94,9 +102,9 @@ func (c *catalog) retrieve(id string) []byte {
 	return c.listed[at].AppendJSON(nil)
 }
 
-// resolve finds what a request's model means. A ref without a provider is passed
-// on.
-func (h *Handler) resolve(name, prefix, rest string, prefixed bool) (modelRef, error) {
+// resolve finds what a request's model means to a client. A ref without a
+// provider is passed on.
+func (h *Handler) resolve(client *clientKey, name, prefix, rest string, prefixed bool) (modelRef, error) {
 	if prefixed {
 		if p := h.providers[prefix]; p != nil {
 			return modelRef{p, rest}, nil
@@ -106,13 +114,17 @@ func (h *Handler) resolve(name, prefix, rest string, prefixed bool) (modelRef, e
 	if ref, ok := h.catalog.aliases[name]; ok {
 		return ref, nil
 	}
-	switch listing := h.catalog.byModel[name]; {
-	case len(listing) == 1:
-		return modelRef{listing[0], name}, nil
-	case len(listing) > 1:
+	listing := h.catalog.byModel[name]
+	allowed := slices.DeleteFunc(slices.Clone(listing), func(p *provider) bool { return !client.mayUse(p.name, name) })
+	switch {
+	case len(listing) > 0 && len(allowed) == 0:
+		return modelRef{}, modelNotAllowed()
+	case len(allowed) == 1:
+		return modelRef{allowed[0], name}, nil
+	case len(allowed) > 1:
 		return modelRef{}, requestProblem(&llm.RequestError{
 			Code:    llm.CodeAmbiguousModel,
-			Message: "several providers offer this model; name it as one of " + joinNames(listing, name),
+			Message: "several providers offer this model; name it as one of " + joinNames(allowed, name),
 		})
 	case h.DefaultProvider != "":
 		return modelRef{h.providers[h.DefaultProvider], name}, nil
@@ -159,18 +171,20 @@ func (h *Handler) withoutModel(r *http.Request) (modelRef, error) {
 	return modelRef{}, requestProblem(refused)
 }
 
-// grant says whether a client may have what it asks for, and where that is: a
-// client is told that it may not use a model before it is told whether there is
-// one. A request without a model may use what a client may use altogether.
-func (l *lease) grant(r *http.Request, ref modelRef) (upstream string, err error) {
+// grant says whether a client may have what it asks for, and where that is. A
+// client that may use some models of a provider may not use what reaches more
+// than the model that it names.
+func (l *lease) grant(r *http.Request, ref modelRef, found llm.Found) (upstream string, err error) {
 	p := ref.provider
 	if p == nil {
-		if l.client != nil && l.client.models != nil {
+		if l.client != nil && l.client.models != nil && !matchesAny(l.client.models, found.Name) {
 			return "", modelNotAllowed()
 		}
 		return "", nil
 	}
-	if !l.client.mayUse(p.name, ref.model) {
+	path := r.URL.Path
+	whole := llm.IsSharedResource(path) || found.Where == llm.InQuery && !llm.IsRealtime(path)
+	if !l.client.mayUse(p.name, ref.model) || whole && !l.client.mayUse(p.name, "") {
 		return "", modelNotAllowed()
 	}
 	if ref.model != "" {
@@ -179,7 +193,7 @@ func (l *lease) grant(r *http.Request, ref modelRef) (upstream string, err error
 			return "", requestProblem(&llm.RequestError{Code: llm.CodeModelNotFound, Message: "the provider does not offer this model"})
 		}
 	}
-	// Escaped, as it is forwarded (case P01).
+	// As the client has escaped it (case P01).
 	if paths := p.definition.Paths; len(paths) > 0 && !matchesAny(paths, r.URL.EscapedPath()) {
 		return "", pathNotAllowed()
 	}

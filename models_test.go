@@ -140,6 +140,8 @@ func TestOneModelIsRetrievedByEscapedOrPlainName(t *testing.T) {
 		{"/v1/models/a/gpt-4o", "key-all", 200, true},
 		{"/v1/models/b/meta%2Fllama", "key-all", 200, true},
 		{"/v1/models/fast", "key-all", 200, true},
+		{"/v1/models/only-b", "key-all", 200, true},
+		{"/v1/models/shared", "key-a", 200, true},
 		{"/v1/models/a/gpt-4o", "key-mini", 403, false},
 		{"/v1/models/a/gpt-5", "key-all", 404, false},
 		{"/v1/models/b/unlisted", "key-all", 200, false},
@@ -195,7 +197,7 @@ func TestPathsBoundWhatATokenIsUsedFor(t *testing.T) {
 
 func TestKeepPrefixKeepsTheProvidersName(t *testing.T) {
 	h := mustHandler(t, threeProviders(newTokenEndpoint(t).URL), `{"client_keys_off":true,"keep_prefix":true,"aliases":{"fast":"a/small"}}`)
-	for model, sent := range map[string]string{"a/gpt-4o": "a/gpt-4o", "a/small": "a/gpt-4o-mini", "fast": "a/gpt-4o-mini", "only-b": "only-b"} {
+	for model, sent := range map[string]string{"a/gpt-4o": "a/gpt-4o", "a/small": "a/gpt-4o-mini", "fast": "a/gpt-4o-mini", "only-b": "only-b", "small": "gpt-4o-mini"} {
 		r := httptest.NewRequest(http.MethodPost, "/v1/x", strings.NewReader(`{"model":"`+model+`"}`))
 		forwarded, _ := serve(t, h, r)
 		var body struct{ Model string }
@@ -223,7 +225,7 @@ func TestWrongAliasesAndModelsOfKeysAreRefused(t *testing.T) {
 		})
 	}
 	_, err := newHandler(t, corp("http://127.0.0.1:1", `,"base_url":"https://x.com/{model}"`), `{"provider":"corp"}`)
-	if err == nil || !strings.Contains(err.Error(), "holds {model}") {
+	if err == nil || !strings.Contains(err.Error(), "depends on the model") {
 		t.Errorf("a fixed provider whose address needs the model: %v", err)
 	}
 	if _, err := newCatalog(nil, map[string]string{"": "a/b"}, time.Time{}); !errors.As(err, new(*config.ConfigurationError)) {

@@ -2,6 +2,7 @@ package oauth2llm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -170,10 +171,19 @@ func (p *provider) lists(model string) bool {
 	return listed && model != config.AnyModel
 }
 
-// target is where requests for a model go. A request without a model has none.
+// bound reports whether the provider has an address of its own: its token goes
+// nowhere else then, whatever a request names.
+func (p *provider) bound() bool { return len(p.dials) > 0 }
+
+var errNoBase = errors.New("the provider has no base_url for this")
+
+// target is where requests for a model go, or for what names none.
 func (p *provider) target(model, upstream string) (target, error) {
 	base := p.bases.Of(model)
-	if base == nil {
+	switch {
+	case base == nil && p.bound():
+		return target{}, errNoBase
+	case base == nil:
 		return target{}, nil
 	}
 	address, err := base.For(upstream)

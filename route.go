@@ -74,7 +74,7 @@ var digestFields = []string{"Content-Digest", "Repr-Digest", "Digest", "Content-
 func (h *Handler) choose(r *http.Request, l *lease) (choice, error) {
 	if h.Provider != "" {
 		c := choice{provider: h.providers[h.Provider]}
-		_, err := l.grant(r, modelRef{provider: c.provider})
+		_, err := l.grant(r, modelRef{provider: c.provider}, llm.Found{})
 		return c, err
 	}
 	if llm.IsModelList(r.Method, r.URL.Path) {
@@ -85,30 +85,31 @@ func (h *Handler) choose(r *http.Request, l *lease) (choice, error) {
 		return choice{}, requestProblem(err)
 	}
 	var ref modelRef
+	var prefix string
 	var prefixed bool
 	if found.Where == 0 {
 		ref, err = h.withoutModel(r)
 	} else {
-		var prefix, rest string
+		var rest string
 		if prefix, rest, prefixed, err = found.Split(); err != nil {
 			return choice{}, requestProblem(err)
 		}
-		ref, err = h.resolve(found.Name, prefix, rest, prefixed)
+		ref, err = h.resolve(l.client, found.Name, prefix, rest, prefixed)
 	}
 	if err != nil {
 		return choice{}, err
 	}
 	c.provider, c.model = ref.provider, found.Name
-	upstream, err := l.grant(r, ref)
+	upstream, err := l.grant(r, ref, found)
 	if err != nil || c.provider == nil || found.Where == 0 {
 		return c, err
 	}
 	if llm.IsModelRetrieval(r.Method, r.URL.Path) {
-		if c.answer = h.catalog.retrieve(found.Name); c.answer != nil {
+		if c.answer = h.catalog.retrieve(found.Name, ref); c.answer != nil {
 			return c, nil
 		}
 	}
-	if h.KeepPrefix && (prefixed || found.Name != ref.model) {
+	if _, alias := h.catalog.aliases[found.Name]; h.KeepPrefix && (alias || prefixed && prefix == c.provider.name) {
 		upstream = c.provider.name + "/" + upstream
 	}
 	c.rename(r, &found, body, upstream)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -114,11 +115,13 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if l.target.base != nil {
 		if at, ok := reverseproxy.GetDialInfo(r.Context()); !ok || at.Address != l.target.dial {
 			closeBody(r)
-			return l.answer(r, transportRequired(l.provider, fmt.Errorf("reverse_proxy chose the upstream %s", at.Address)))
+			return l.answer(r, transportRequired(l, fmt.Errorf("reverse_proxy chose the upstream %s", at.Address)))
 		}
 	} else if stream := l.body.stream; stream != nil && !stream.begun.Load() {
 		if err := l.body.hold(stream, l.body.length, l.handler.MaxBody); err != nil {
-			stream.failed.CompareAndSwap(nil, &err)
+			if p, ok := errors.AsType[*problem](requestProblem(err)); ok {
+				return l.answer(r, p)
+			}
 			return nil, err
 		}
 	}
@@ -163,11 +166,18 @@ func (t *Transport) send(l *lease, r *http.Request) (*http.Response, error) {
 	p := l.provider
 	out := r.WithContext(r.Context())
 	out.Header = r.Header.Clone()
+	var err error
 	if l.target.base != nil || l.body.held {
 		closeBody(r)
-		if err := l.body.put(out); err != nil {
-			return nil, err
-		}
+		err = l.body.put(out)
+	} else {
+		err = l.send(out)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if l.target.base != nil {
+		hideGateway(out.Header)
 	}
 	p.place(out.Header, l.token)
 	inner := p.transport
@@ -184,7 +194,6 @@ func (t *Transport) send(l *lease, r *http.Request) (*http.Response, error) {
 	address := *r.URL
 	llm.Aim(&address, base)
 	out.URL, out.Host = &address, base.Host
-	hideGateway(out.Header)
 	return inner.RoundTrip(out)
 }
 
@@ -192,8 +201,8 @@ func (t *Transport) send(l *lease, r *http.Request) (*http.Response, error) {
 // and what a client may have made up: none of it is a provider's business.
 func hideGateway(header http.Header) {
 	for name := range header {
-		switch {
-		case name == "Via", name == "Forwarded", name == "X-Real-Ip", strings.HasPrefix(name, "X-Forwarded-"):
+		switch field := canonicalField(name); {
+		case field == "Via", field == "Forwarded", field == "X-Real-Ip", strings.HasPrefix(field, "X-Forwarded-"):
 			delete(header, name)
 		}
 	}
@@ -215,7 +224,8 @@ func (t *Transport) unauthorized(l *lease, r *http.Request, text string, final b
 // stray answers for a request that no directive has handled. Active health
 // checks are let through, without a token.
 func (t *Transport) stray(r *http.Request) (*http.Response, error) {
-	if r.Context().Value(caddyhttp.ServerCtxKey) == nil {
+	// Caddy's server gives every request variables; a health check has none.
+	if r.Context().Value(caddyhttp.VarsCtxKey) == nil {
 		return t.HTTPTransport.RoundTrip(r)
 	}
 	closeBody(r)
@@ -248,14 +258,18 @@ func (p *problem) response(r *http.Request) *http.Response {
 }
 
 // discard reads the beginning of an answer, which is all that is kept of it, and
-// lets its connection be used again if there is not much more.
+// lets its connection be used again if there is not much more. It waits for
+// neither for long: a client waits for what comes after.
 func discard(response *http.Response) string {
 	const kept, read = 4 << 10, 64 << 10
 	defer response.Body.Close()
+	defer time.AfterFunc(discardWait, func() { _ = response.Body.Close() }).Stop()
 	text, _ := io.ReadAll(io.LimitReader(response.Body, kept))
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, read-kept))
 	return string(text)
 }
+
+const discardWait = time.Second
 
 func closeBody(r *http.Request) {
 	if r.Body != nil {

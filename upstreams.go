@@ -49,6 +49,9 @@ func (*Upstreams) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// nowhere is an address that leads nowhere, and says why.
+const nowhere = "no-oauth2-llm-directive-before-this-reverse-proxy.invalid:1"
+
 // GetUpstreams returns the upstreams of a request's provider. They are new each
 // time: reverse_proxy writes into them.
 func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
@@ -61,8 +64,13 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 	if u.parent != nil {
 		static = u.parent.Upstreams
 	}
-	if l != nil {
+	switch {
+	case l != nil:
 		l.stranded = len(static) == 0
+	case len(static) == 0:
+		// No directive has handled the request. The transport says so; nothing else
+		// gets far with this.
+		return []*reverseproxy.Upstream{{Dial: nowhere}}, nil
 	}
 	// An error would make reverse_proxy fall back to them by itself, with a line
 	// in the log for each request. Copies do not know what active health checks

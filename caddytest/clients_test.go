@@ -139,6 +139,11 @@ func startForRecordings(t *testing.T, options string) (*gateway, *llmStandIn) {
 	return corpSite{auth: auth, upstream: realtime(t, llm), directive: keys + "default_provider corp\n" + options}.start(t), llm
 }
 
+// isModelList reports whether a recording asks for the list of models.
+func isModelList(r recording) bool {
+	return r.Method == http.MethodGet && r.RequestURI == "/v1/models"
+}
+
 // wantModelList replays a request for the list of models, which the gateway
 // answers by itself.
 func wantModelList(t *testing.T, g *gateway, r recording) {
@@ -155,7 +160,7 @@ func TestRecordedRequestsOfRealClientsArriveWithATokenAndWithoutThePrefix(t *tes
 	changed := map[string]int{}
 	for _, r := range readRecordings(t) {
 		t.Run(r.name, func(t *testing.T) {
-			if r.Method == http.MethodGet && r.RequestURI == "/v1/models" {
+			if isModelList(r) {
 				wantModelList(t, g, r)
 				return
 			}
@@ -195,7 +200,7 @@ func TestWithKeepPrefixBodiesOfRealClientsArriveByteForByte(t *testing.T) {
 	g, llm := startForRecordings(t, "keep_prefix")
 	for _, r := range readRecordings(t) {
 		t.Run(r.name, func(t *testing.T) {
-			if r.Method == http.MethodGet && r.RequestURI == "/v1/models" {
+			if isModelList(r) {
 				wantModelList(t, g, r)
 				return
 			}

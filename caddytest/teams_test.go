@@ -37,7 +37,7 @@ type standIn struct {
 func newStandIn(t *testing.T, name string, issue func(r *http.Request) bool) *standIn {
 	s := &standIn{name: name, issue: issue, requests: make(chan received, 100)}
 	s.Server = httptest.NewUnstartedServer(s)
-	t.Cleanup(func() { s.Server.Close() })
+	t.Cleanup(func() { s.Close() })
 	return s
 }
 
@@ -136,7 +136,7 @@ func TestTwoTeamsThreeProvidersAndEveryCellIsRight(t *testing.T) {
 		{"fast", azurePath + "gpt-4o-mini/chat/completions?api-version=2025-04-01-preview", azurePath + "gpt-4o-mini/chat/completions?api-version=2025-04-01-preview"},
 		{"mistral-large", sapPath + "d0987654321/chat/completions", "model_not_allowed"},
 		{"claude-sonnet", "model_not_allowed", "/llm/v1/chat/completions"},
-		{"gpt-4o", "ambiguous_model", "ambiguous_model"},
+		{"gpt-4o", "ambiguous_model", "model_not_allowed"},
 		{"nobody/gpt-4o", "model_not_found", "model_not_found"},
 	} {
 		for key, want := range map[string]string{researchKey: test.research, supportKey: test.support} {

@@ -111,7 +111,7 @@ func (e Environment) token(ctx context.Context, provider string) (string, error)
 	switch {
 	case errors.As(err, &failed):
 		copied := *failed
-		copied.Status, copied.Description, copied.Needs = 0, "", provider
+		copied.Status, copied.Description, copied.Endpoint, copied.Needs = 0, "", "", provider
 		copied.Err = fmt.Errorf("{token.%s}: %w", shownName(provider), err)
 		return "", &copied
 	case err != nil:

@@ -23,10 +23,31 @@ func (p *Provider) validateModels(f *faults) {
 			checkModelName(f, upstream)
 		}
 	}
+	p.validateModelAddresses(f)
 	for _, pattern := range p.Paths {
 		if !strings.HasPrefix(pattern, "/") && !strings.HasPrefix(pattern, "*") {
 			f.add("paths", "a path must begin with / or *")
 		}
+	}
+}
+
+// validateModelAddresses refuses a provider of which only some models have an
+// address: the others would be sent to whatever reverse_proxy has, token and all.
+func (p *Provider) validateModelAddresses(f *faults) {
+	var with, without []string
+	for _, name := range sorted(p.Models) {
+		if p.Models[name].BaseURL != "" {
+			with = append(with, name)
+		} else {
+			without = append(without, name)
+		}
+	}
+	if p.BaseURL == "" && len(with) > 0 && len(without) > 0 {
+		name := without[0]
+		if name != AnyModel {
+			name = shownName(name)
+		}
+		f.add("models."+name+".base_url", "is missing: other models have one, and the provider has none for all")
 	}
 }
 

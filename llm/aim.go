@@ -44,18 +44,33 @@ func isBelow(path, parent string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// joinQueries removes from a query what the base sets, and adds that.
+// joinQueries removes from a query what the base sets, and adds that. Some
+// servers take a semicolon for an ampersand, others any case of a name.
 func joinQueries(query string, base *url.URL) string {
-	set := base.Query()
+	set := map[string]bool{}
+	for name := range base.Query() {
+		set[strings.ToLower(name)] = true
+	}
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		if unescaped, err := url.QueryUnescape(name); err == nil {
-			name = unescaped
-		}
-		if pair != "" && !set.Has(name) {
+		if pair != "" && !setsAny(pair, set) {
 			kept = append(kept, pair)
 		}
 	}
 	return strings.Join(append(kept, base.RawQuery), "&")
+}
+
+// setsAny reports whether one part of a query between ampersands sets one of
+// some parameters.
+func setsAny(pair string, names map[string]bool) bool {
+	for parameter := range strings.SplitSeq(pair, ";") {
+		name, _, _ := strings.Cut(parameter, "=")
+		if unescaped, err := url.QueryUnescape(name); err == nil {
+			name = unescaped
+		}
+		if names[strings.ToLower(name)] {
+			return true
+		}
+	}
+	return false
 }

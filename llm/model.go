@@ -74,9 +74,20 @@ func ambiguousModel(message string) error {
 	return &RequestError{Code: CodeAmbiguousModel, Message: message}
 }
 
+// sizeText writes a size as people do.
+func sizeText(size int64) string {
+	switch {
+	case size > 0 && size%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", size>>20)
+	case size > 0 && size%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", size>>10)
+	}
+	return fmt.Sprintf("%d bytes", size)
+}
+
 func bodyTooLarge(limit int64) error {
 	return &RequestError{
 		Code:    CodeBodyTooLarge,
-		Message: fmt.Sprintf("the body is larger than the %d bytes that this gateway accepts", limit),
+		Message: "the body is larger than the " + sizeText(limit) + " that this gateway accepts (max_body)",
 	}
 }

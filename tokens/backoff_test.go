@@ -390,8 +390,8 @@ func TestC08APanicInTheDigestIsAnErrorToo(t *testing.T) {
 	})
 }
 
-// What a file's content is, is never looked at while a request waits for it.
-func TestCallersDoNotWaitForFilesToBeRead(t *testing.T) {
+// One caller a second waits for files to be read, the others know the failure.
+func TestOneCallerWaitsForFilesToBeReadTheOthersDoNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reading atomic.Bool
 		m := NewManager("corp")
@@ -404,12 +404,44 @@ func TestCallersDoNotWaitForFilesToBeRead(t *testing.T) {
 		_, _ = m.Token(t.Context())
 		reading.Store(true)
 		time.Sleep(2 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		waited := make(chan error, 1)
+		go func() {
+			_, err := m.Token(ctx)
+			waited <- err
+		}()
+		synctest.Wait()
 		start := time.Now()
 		for range 3 {
 			if _, err := m.Token(t.Context()); err == nil || time.Since(start) != 0 {
 				t.Errorf("got %v after %v", err, time.Since(start))
 			}
 		}
+		if err := <-waited; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the one that waits got %v", err)
+		}
 		time.Sleep(2 * time.Hour)
+	})
+}
+
+// Whoever mends a secret and tries once must see that it is mended.
+func TestTheFirstRequestAfterARotationGetsAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rotated atomic.Bool
+		e := &fakeEndpoint{lifetime: time.Hour, fail: func(n int) error {
+			if rotated.Load() {
+				return nil
+			}
+			return refusal(n)
+		}}
+		m := NewManager("corp")
+		m.Bind(&Binding{Fetcher: e, Logger: zap.NewNop(), SecretsDigest: func() [sha256.Size]byte {
+			return [sha256.Size]byte{map[bool]byte{true: 1}[rotated.Load()]}
+		}})
+		_, _ = m.Token(t.Context())
+		rotated.Store(true)
+		time.Sleep(digestInterval)
+		mustToken(t, m)
 	})
 }

@@ -126,6 +126,7 @@ func (c *Client) request(ctx context.Context, grantType string, refreshToken Sec
 	response, err := orDefault[http.RoundTripper](c.Transport, sharedTransport).RoundTrip(prepared.request)
 	if err != nil {
 		failed := c.networkError(err)
+		failed.Endpoint = prepared.endpoint
 		failed.once = grantType == GrantRefreshToken && !isDialError(err)
 		return answer{}, failed
 	}
@@ -134,6 +135,7 @@ func (c *Client) request(ctx context.Context, grantType string, refreshToken Sec
 	if failed == nil {
 		return a, nil
 	}
+	failed.Endpoint = prepared.endpoint
 	// Only a server that says "later" has certainly not used the token up.
 	later := failed.Status == http.StatusTooManyRequests || failed.Status == http.StatusServiceUnavailable
 	failed.once = grantType == GrantRefreshToken && !later

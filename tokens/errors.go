@@ -3,6 +3,7 @@ package tokens
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -52,6 +53,8 @@ type AuthenticationError struct {
 	RetryAfter time.Duration
 	// RetryAt is when the next token request is made at the earliest.
 	RetryAt time.Time
+	// Endpoint is the token endpoint, without its query.
+	Endpoint string
 	// Needs names the provider whose token is missing, where the failure is
 	// that provider's and not the endpoint's.
 	Needs string
@@ -88,7 +91,7 @@ func (e *AuthenticationError) Error() string {
 	if e.Description != "" {
 		fmt.Fprintf(&b, ": the server says: %s", e.Description)
 	}
-	if advice := adviceFor[e.Code]; advice != "" {
+	if advice := e.advice(); advice != "" {
 		fmt.Fprintf(&b, "; %s", advice)
 	}
 	return b.String()
@@ -96,6 +99,21 @@ func (e *AuthenticationError) Error() string {
 
 // Unwrap gives the cause.
 func (e *AuthenticationError) Unwrap() error { return e.Err }
+
+// advice says what the person on call can do.
+func (e *AuthenticationError) advice() string {
+	switch {
+	case e.Code == CodeUnavailable && e.Status == http.StatusTooManyRequests:
+		return "the authorization server limits the rate of token requests"
+	case e.Code == CodeUnavailable && e.Status != 0:
+		return "the authorization server answers, but not with a token: ask its operators if it lasts"
+	case errors.Is(e.Err, errClientCertificate):
+		return "the server wants a client certificate: set tls_client_auth in the transport of token_request"
+	case errors.Is(e.Err, errNoTLS):
+		return "should token_url begin with http://?"
+	}
+	return adviceFor[e.Code]
+}
 
 // adviceFor says what the person on call can do about a failure.
 var adviceFor = map[string]string{

@@ -64,7 +64,9 @@ func (c *Client) networkError(err error) *AuthenticationError {
 	failed := &AuthenticationError{Provider: c.Provider, Code: CodeUnavailable, Err: describable(err), temporary: true}
 	var timeout net.Error
 	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, context.DeadlineExceeded):
+		failed.Code, failed.Err = CodeTimeout, fmt.Errorf("no answer within %v: %w", orDefault(c.Timeout, DefaultTimeout), context.DeadlineExceeded)
+	case errors.As(err, &timeout) && timeout.Timeout():
 		failed.Code = CodeTimeout
 	case isUntrusted(err):
 		failed.Code, failed.temporary = CodeUntrusted, false
@@ -80,6 +82,9 @@ var errNoHTTP = errors.New("the connection gave no readable HTTP answer")
 // and that quotes neither the URL nor the answer (case X01).
 func describable(err error) error {
 	if network, ok := errors.AsType[*net.OpError](err); ok {
+		if network.Op == "remote error" && slices.Contains(clientAlerts, alertOf(network)) {
+			return fmt.Errorf("%w (%w)", errClientCertificate, network)
+		}
 		return network
 	}
 	if lookup, ok := errors.AsType[*net.DNSError](err); ok {
@@ -106,7 +111,20 @@ func isUntrusted(err error) bool {
 		return true
 	}
 	alert, ok := errors.AsType[*net.OpError](err)
-	return ok && alert.Op == "remote error" && slices.Contains(refusingAlerts, strings.TrimPrefix(alert.Err.Error(), "tls: "))
+	return ok && alert.Op == "remote error" && slices.Contains(refusingAlerts, alertOf(alert))
+}
+
+func alertOf(remote *net.OpError) string { return strings.TrimPrefix(remote.Err.Error(), "tls: ") }
+
+var (
+	errClientCertificate = errors.New("the server refuses the client's certificate, or wants one")
+	errNoTLS             = errors.New("the server speaks no TLS")
+)
+
+// clientAlerts are the alerts that blame the client's certificate.
+var clientAlerts = []string{
+	"bad certificate", "certificate required", "expired certificate", "revoked certificate", "unknown certificate",
+	"unknown certificate authority", "unsupported certificate",
 }
 
 // untrusted gives the error with which TLS refused the server, if it did.
@@ -124,7 +142,7 @@ func untrusted(err error) error {
 		return invalid
 	}
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return errors.New(record.Msg)
+		return fmt.Errorf("%w (%s)", errNoTLS, record.Msg)
 	}
 	// An old version of TLS has no type of its own.
 	for at := err; at != nil; at = errors.Unwrap(at) {

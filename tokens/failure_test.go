@@ -172,6 +172,9 @@ func TestOnlyTLSThatBlamesCertificateOrVersionIsFinal(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := testClient(&exchange{err: test.err}).Fetch(t.Context())
 			failed, _ := errors.AsType[*AuthenticationError](err)
+			if strings.Contains(test.name, "client's certificate") && !contains(err.Error(), "set tls_client_auth") || strings.Contains(test.name, "speaks no TLS") && !contains(err.Error(), "begin with http://") {
+				t.Errorf("the advice is wrong: %v", err)
+			}
 			if failed == nil || failed.Code != test.code || failed.Temporary() != (test.code == CodeUnavailable) || contains(err.Error(), "canary") {
 				t.Errorf("got %v, want %s", err, test.code)
 			}

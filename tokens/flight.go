@@ -201,6 +201,9 @@ func logFailure(log func(string, ...zap.Field), message, provider string, err er
 		if failed.Status != 0 {
 			fields = append(fields, zap.Int("status", failed.Status))
 		}
+		if failed.Endpoint != "" {
+			fields = append(fields, zap.String("token_endpoint", failed.Endpoint))
+		}
 	}
 	log(message, append(fields, zap.Error(err))...)
 }

@@ -179,12 +179,9 @@ func (m *Manager) join() (*Token, *flight, error) {
 	case m.flight != nil || !m.mayAskAgain(now):
 		// An outage that is known is not worth waiting for.
 		return nil, nil, known.err
-	case now.mono < known.until:
-		// The secrets may have changed; nobody waits to learn whether they did.
-		m.launch(false)
-		return nil, nil, known.err
 	}
-	// Whoever finds the back-off over waits for that one attempt.
+	// Whoever finds the back-off over, or finds that it is time to look whether a
+	// secret was rotated, waits for what comes of it.
 	return nil, m.launch(false), nil
 }
 

@@ -35,7 +35,7 @@ func (m *Manager) Reject(t *Token) bool {
 	now := m.clock.instant().mono
 	if !m.rejections.spend(now) {
 		if m.rejections.tell(now) {
-			m.logger().Warn("the upstream goes on to answer 401: new tokens are asked for once in 30 s only; check scope, audience and where the requests go",
+			m.logger().Warn("the upstream has refused several tokens: new ones are asked for once in 30 s only; check scope, audience and where the requests go",
 				zap.String("provider", m.provider))
 		}
 		return false
@@ -43,7 +43,7 @@ func (m *Manager) Reject(t *Token) bool {
 	m.current.Store(nil)
 	m.notBefore = 0
 	m.settle()
-	m.logger().Warn("the upstream answered 401: the token is dropped, the next request gets a new one",
+	m.logger().Warn("the upstream answered 401: the token is dropped and replaced",
 		zap.String("provider", m.provider))
 	return true
 }

@@ -13,7 +13,9 @@ import (
 
 // A prepared request and the secrets in it.
 type prepared struct {
-	request   *http.Request
+	request *http.Request
+	// endpoint is the URL without its query, for the operator.
+	endpoint  string
 	scope     string
 	sensitive sensitive
 }
@@ -121,6 +123,7 @@ func (c *Client) render(ctx context.Context, p *prepared, parameters url.Values,
 		// The cause of url.Parse holds the whole URL, its query too.
 		return &AuthenticationError{Provider: c.Provider, Code: CodeRefused, Err: errors.New("token_url is no absolute URL")}
 	}
+	p.endpoint = (&url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path}).String()
 	for _, values := range target.Query() {
 		for _, value := range values {
 			p.sensitive.add(NewSecret(value))

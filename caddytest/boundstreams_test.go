@@ -1,0 +1,271 @@
+package caddytest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// route says how a client reaches the gateway, and the gateway a provider.
+type route struct{ clientHTTP2, upstreamHTTP2 bool }
+
+var routes = map[string]route{
+	"over HTTP/1.1":             {},
+	"to an upstream of HTTP/2":  {upstreamHTTP2: true},
+	"from a client of HTTP/2":   {clientHTTP2: true},
+	"over HTTP/2 on both sides": {clientHTTP2: true, upstreamHTTP2: true},
+}
+
+// start starts a gateway whose provider is bound to an upstream with a
+// handler of its own.
+func (r route) start(t *testing.T, directive string, answer http.HandlerFunc) *gateway {
+	t.Helper()
+	var server *httptest.Server
+	provider := ""
+	if r.upstreamHTTP2 {
+		server, provider = newHTTP2Server(t, answer)
+	} else {
+		server = httptest.NewServer(answer)
+		t.Cleanup(server.Close)
+	}
+	site := corpBoundTo(newCorpAuth(t), server.URL+"/base/api", provider, gatewayKey+directive)
+	if !r.clientHTTP2 {
+		return site.start(t)
+	}
+	site.global = "servers {\n protocols h1 h2 h2c\n}"
+	g := site.start(t)
+	transport := &http.Transport{Protocols: new(http.Protocols), DisableCompression: true}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	g.client.Transport = transport
+	return g
+}
+
+func TestU09EachEventOfABoundProviderPassesBeforeTheNextIsMade(t *testing.T) {
+	for name, route := range routes {
+		t.Run("U09 "+name, func(t *testing.T) {
+			next := make(chan struct{})
+			g := route.start(t, "", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				w.Header().Set("X-Protocol", r.Proto)
+				for i := 0; ; i++ {
+					fmt.Fprintf(w, "data: %d\n\n", i)
+					_ = http.NewResponseController(w).Flush()
+					select {
+					case _, more := <-next:
+						if !more {
+							return
+						}
+					case <-r.Context().Done():
+						return
+					}
+				}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			response := g.open(ctx, t)
+			if route.upstreamHTTP2 != (response.Header.Get("X-Protocol") == "HTTP/2.0") || route.clientHTTP2 != (response.Proto == "HTTP/2.0") {
+				t.Errorf("the client speaks %s, the gateway %s", response.Proto, response.Header.Get("X-Protocol"))
+			}
+			for i := range 20 {
+				if i > 0 {
+					next <- struct{}{}
+				}
+				want := fmt.Sprintf("data: %d\n\n", i)
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != want {
+					t.Fatalf("%q came, %v, want %q", got, err, want)
+				}
+			}
+			close(next)
+			if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
+				t.Errorf("the stream ended with %q, %v", rest, err)
+			}
+		})
+	}
+}
+
+func TestU09EarlyHintsAndTrailersOfABoundProviderPass(t *testing.T) {
+	for name, route := range routes {
+		t.Run("U09 "+name, func(t *testing.T) {
+			hinted := make(chan struct{})
+			g := route.start(t, "", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Link", "</style.css>; rel=preload")
+				w.WriteHeader(http.StatusEarlyHints)
+				w.Header().Del("Link")
+				select {
+				case <-hinted:
+				case <-r.Context().Done():
+					return
+				}
+				w.Header().Set("Trailer", "X-Usage")
+				_, _ = io.WriteString(w, "after the hint")
+				_ = http.NewResponseController(w).Flush()
+				w.Header().Set("X-Usage", "12")
+				w.Header().Set(http.TrailerPrefix+"X-Late", "1")
+			})
+			var hint atomic.Value
+			ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+					hint.Store(fmt.Sprint(code, " ", header.Get("Link")))
+					close(hinted)
+					return nil
+				},
+			}), 10*time.Second)
+			defer cancel()
+			response := g.open(ctx, t)
+			body, err := io.ReadAll(response.Body)
+			if err != nil || response.StatusCode != http.StatusOK || string(body) != "after the hint" {
+				t.Errorf("status %d with %q, %v", response.StatusCode, body, err)
+			}
+			if hint.Load() != "103 </style.css>; rel=preload" {
+				t.Errorf("the hint was %v", hint.Load())
+			}
+			if response.Trailer.Get("X-Usage") != "12" || response.Trailer.Get("X-Late") != "1" {
+				t.Errorf("the trailers are %v", response.Trailer)
+			}
+		})
+	}
+}
+
+// An upstream that refuses a long body says so before it has read it.
+func TestAnAnswerOfABoundProviderDoesNotWaitForTheBody(t *testing.T) {
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		_, _ = io.WriteString(w, "too long")
+	}
+	for name, route := range routes {
+		t.Run("a body that is held, "+name, func(t *testing.T) {
+			g := route.start(t, "", refuse)
+			if a := g.post("/v1/chat/completions", sized(16<<20), withKey...); a.status != http.StatusRequestEntityTooLarge || a.body != "too long" {
+				t.Errorf("status %d with %s", a.status, a.body)
+			}
+		})
+		t.Run("a body that streams, "+name, func(t *testing.T) {
+			g := route.start(t, "max_body 64KiB\ndefault_provider corp", refuse)
+			half := strings.Repeat("x", 1_000_000)
+			reader, writer := io.Pipe()
+			answered := make(chan struct{})
+			go func() {
+				_, _ = io.WriteString(writer, half)
+				// A server of HTTP/1.1 goes on reading before it answers.
+				if route.clientHTTP2 {
+					<-answered
+				}
+				_, _ = io.WriteString(writer, half)
+				writer.Close()
+			}()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url("/v1/files"), reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.ContentLength = int64(2 * len(half))
+			a := g.send(r, withKey...)
+			close(answered)
+			if a.status != http.StatusRequestEntityTooLarge || a.body != "too long" {
+				t.Errorf("status %d with %s", a.status, a.body)
+			}
+		})
+	}
+}
+
+func TestU09AClientThatLeavesEndsTheRequestToABoundProvider(t *testing.T) {
+	for name, route := range routes {
+		t.Run("U09 "+name, func(t *testing.T) {
+			ended := make(chan struct{}, 1)
+			g := route.start(t, "", func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "data: 0\n\n")
+				_ = http.NewResponseController(w).Flush()
+				if r.Header.Get("X-End") != "" {
+					return
+				}
+				<-r.Context().Done()
+				ended <- struct{}{}
+			})
+			const rounds = 20
+			for range rounds {
+				g.post("/v1/chat/completions", chat("corp/m"), append([]string{"X-End", "1"}, withKey...)...).wantStatus(t, http.StatusOK)
+			}
+			g.client.CloseIdleConnections()
+			var control int
+			waitFor(t, 10*time.Second, func() bool {
+				before := control
+				control = runtime.NumGoroutine()
+				return control == before
+			})
+			for range rounds {
+				ctx, cancel := context.WithCancel(t.Context())
+				response := g.open(ctx, t)
+				if _, err := io.ReadFull(response.Body, make([]byte, len("data: 0\n\n"))); err != nil {
+					t.Fatal(err)
+				}
+				cancel()
+				response.Body.Close()
+				select {
+				case <-ended:
+				case <-time.After(10 * time.Second):
+					t.Fatal("the upstream's request goes on")
+				}
+			}
+			g.client.CloseIdleConnections()
+			waitFor(t, 10*time.Second, func() bool {
+				var stacks bytes.Buffer
+				_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+				return runtime.NumGoroutine() <= control && !strings.Contains(stacks.String(), "oauth2llm.(*Handler).ServeHTTP")
+			})
+		})
+	}
+}
+
+// A client that leaves in the middle of its body must not leave a request that
+// looks whole.
+func TestU09AClientThatLeavesInItsBodyEndsTheRequestToABoundProvider(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		for name, head := range map[string]string{"with a length": "Content-Length: 2000000\r\n\r\n", "in chunks": "Transfer-Encoding: chunked\r\n\r\n186a0\r\n"} {
+			t.Run(fmt.Sprintf("U09 %s, HTTP/2 %v", name, http2), func(t *testing.T) {
+				began, ended := make(chan struct{}, 1), make(chan error, 1)
+				g := route{upstreamHTTP2: http2}.start(t, "max_body 64KiB\ndefault_provider corp", func(_ http.ResponseWriter, r *http.Request) {
+					_, _ = io.CopyN(io.Discard, r.Body, 50_000)
+					began <- struct{}{}
+					_, err := io.Copy(io.Discard, r.Body)
+					ended <- err
+				})
+				connection, err := net.Dial("tcp", g.address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer connection.Close()
+				if _, err := io.WriteString(connection, "POST /v1/files HTTP/1.1\r\nHost: gateway.test\r\nApi-Key: gateway-key\r\n"+head+strings.Repeat("x", 100_000)); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case <-began:
+					connection.Close()
+				case <-time.After(10 * time.Second):
+					t.Fatal("nothing arrived")
+				}
+				select {
+				case err := <-ended:
+					if err == nil {
+						t.Error("the upstream got what looks like a whole body")
+					}
+				case <-time.After(10 * time.Second):
+					t.Error("the upstream's request goes on")
+				}
+			})
+		}
+	}
+}
