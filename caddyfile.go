@@ -136,10 +136,13 @@ func declaredGlobally(h httpcaddyfile.Helper) bool {
 //	oauth2_llm [<matcher>] [<provider>] {
 //		config_file      <path>
 //		provider         <name> { ... }
-//		client_key       <name> <value>
+//		client_key       <name> <value> {
+//			models <provider>/<pattern>...
+//		}
 //		client_key       off
 //		default_provider <name>
 //		unknown_model    reject | pass | default
+//		alias            <name> <provider>/<model>
 //		keep_prefix
 //		keep_header      <name>...
 //		max_body         <size>
@@ -167,7 +170,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if known {
 			continue
 		}
-		if seen[option] && option != "client_key" && option != "keep_header" {
+		if seen[option] && option != "client_key" && option != "keep_header" && option != "alias" {
 			return d.Errf("%s is already specified", option)
 		}
 		seen[option] = true
@@ -186,6 +189,18 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 		return argument(d, &h.DefaultProvider)
 	case "unknown_model":
 		return oneOf(d, option, &h.UnknownModel, unknownModelReject, unknownModelPass, unknownModelDefault)
+	case "alias":
+		var alias, target string
+		if err := argument(d, &alias, &target); err != nil {
+			return err
+		}
+		if _, ok := h.Aliases[alias]; ok {
+			return d.Errf("alias %s is already specified", alias)
+		}
+		if h.Aliases == nil {
+			h.Aliases = make(map[string]string)
+		}
+		h.Aliases[alias] = target
 	case "keep_prefix":
 		h.KeepPrefix = true
 		return argument(d)
@@ -225,21 +240,33 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 
 func (h *Handler) unmarshalClientKey(d *caddyfile.Dispenser) error {
 	arguments := d.RemainingArgs()
-	switch {
-	case len(arguments) == 1 && arguments[0] == "off":
+	if len(arguments) == 1 && arguments[0] == "off" {
 		h.ClientKeysOff = true
-	case len(arguments) == 2:
-		if _, ok := h.ClientKeys[arguments[0]]; ok {
-			return d.Errf("client_key %s is already specified", arguments[0])
-		}
-		if h.ClientKeys == nil {
-			h.ClientKeys = make(map[string]ClientKey)
-		}
-		h.ClientKeys[arguments[0]] = ClientKey{Key: template(d, arguments[1])}
-	default:
+		return nil
+	}
+	if len(arguments) != 2 {
 		// ArgErr would show the last argument, which may be a key.
 		return d.Errf("client_key: takes a name and a value, or off")
 	}
+	name := arguments[0]
+	if _, ok := h.ClientKeys[name]; ok {
+		return d.Errf("client_key %s is already specified", name)
+	}
+	key := ClientKey{Key: template(d, arguments[1])}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if option := d.Val(); option != "models" {
+			return d.Errf("client_key %s: unrecognized option '%s'", name, option)
+		}
+		patterns := d.RemainingArgs()
+		if len(patterns) == 0 {
+			return d.Errf("client_key %s: models takes one <provider>/<model> or more", name)
+		}
+		key.Models = append(key.Models, patterns...)
+	}
+	if h.ClientKeys == nil {
+		h.ClientKeys = make(map[string]ClientKey)
+	}
+	h.ClientKeys[name] = key
 	return nil
 }
 

@@ -40,6 +40,10 @@ import (
 //		}
 //		refresh_before     auto | <duration>
 //		base_url           <url>
+//		model              <name> [<upstream name>] {
+//			base_url <url>
+//		}
+//		paths              <pattern>...
 //		transport          <module> { ... }
 //		place              header <name> [<prefix>]
 //		header_up          [+|-|?]<name> [<value>]
@@ -136,6 +140,16 @@ func (b *providerBlock) field(name string) error {
 		return b.tokenRequest()
 	case "refresh_before":
 		return b.text(name, &p.RefreshBefore)
+	case "model":
+		return b.model()
+	case "paths":
+		patterns := b.RemainingArgs()
+		if len(patterns) == 0 {
+			return b.fail(name, "takes one path or more, such as /v1/chat/*")
+		}
+		p.Paths = append(p.Paths, patterns...)
+		p.Locate(name, b.File(), b.Line())
+		return nil
 	case "transport":
 		return b.transport(name, &p.Transport)
 	case "place":
@@ -145,7 +159,7 @@ func (b *providerBlock) field(name string) error {
 	}
 	return b.unknown(name, "", "client_id", "client_secret", "token_url", "scope", "refresh_token",
 		"client_id_file", "client_secret_file", "refresh_token_file", "auth_method", "grant_type",
-		"token_request", "refresh_before", "base_url", "transport", "place", "header_up")
+		"token_request", "refresh_before", "base_url", "model", "paths", "transport", "place", "header_up")
 }
 
 // unknown refuses a field that there is not (cases G01, G19).
@@ -282,6 +296,35 @@ func (b *providerBlock) statuses(request *config.TokenRequest) error {
 		}
 		request.RetryOn = append(request.RetryOn, status)
 	}
+	return nil
+}
+
+func (b *providerBlock) model() error {
+	arguments := b.RemainingArgs()
+	if len(arguments) < 1 || len(arguments) > 2 {
+		return b.fail("model", "takes a name, and the upstream's name if that is another")
+	}
+	name := arguments[0]
+	field := "models." + name
+	if err := b.begin(field); err != nil {
+		return err
+	}
+	var model config.Model
+	if len(arguments) == 2 {
+		model.Upstream = arguments[1]
+	}
+	for nesting := b.Nesting(); b.NextBlock(nesting); {
+		if option := b.Val(); option != "base_url" {
+			return b.unknown(option, field, "base_url")
+		}
+		if err := b.template(field+".base_url", &model.BaseURL); err != nil {
+			return err
+		}
+	}
+	if b.provider.Models == nil {
+		b.provider.Models = make(map[string]config.Model)
+	}
+	b.provider.Models[name] = model
 	return nil
 }
 

@@ -3,6 +3,7 @@ package oauth2llm
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,9 +17,16 @@ import (
 // A ClientKey is a key that a client of the gateway presents. It has nothing
 // to do with the credentials of providers.
 type ClientKey struct {
-	// The key itself, or a placeholder for it: `{env.NAME}` or
-	// `{file./path}`. An empty or unset value is an error.
+	// The key itself, its hash as `sha256:<64 hexadecimal digits>`, or a
+	// placeholder for one of them: `{env.NAME}` or `{file./path}`. A file is read
+	// again when it changes, within a second, so that keys are issued and revoked
+	// without a reload. An empty or unset value is an error.
 	Key config.Template `json:"key"`
+
+	// The models that this client may use: `<provider>/<model>`, in which `*`
+	// stands for anything. A request without a model needs a pattern that ends in
+	// `/*` for its provider. Default: all.
+	Models []string `json:"models,omitempty"`
 }
 
 // clientKeys tells which client a request comes from.
@@ -29,33 +37,74 @@ type clientKey struct {
 	digest [sha256.Size]byte
 	// placeholder is the name as placeholders hold it.
 	placeholder any
+	// models are the patterns of what it may use, nil for all.
+	models []string
 }
 
-// readClientKeys resolves the configured keys.
+// mayUse reports whether a client may use a model of a provider. Without a
+// client, because something else authenticates, all may be used.
+func (k *clientKey) mayUse(provider, model string) bool {
+	return k == nil || k.models == nil || matchesAny(k.models, provider+"/"+model)
+}
+
+// readClientKeys resolves the configured keys, in the order of their names.
 func readClientKeys(configured map[string]ClientKey, environment config.Environment) (clientKeys, error) {
 	var keys clientKeys
 	for _, name := range slices.Sorted(maps.Keys(configured)) {
-		value, err := configured[name].Key.Resolve(environment)
-		switch {
-		case err != nil:
-			return nil, clientKeyError(name, err)
-		case name == "":
-			return nil, clientKeyError(name, errors.New("has no name"))
-		case value.Empty():
-			return nil, clientKeyError(name, errors.New("the value is empty"))
-		case strings.TrimSpace(value.Reveal()) != value.Reveal():
-			return nil, clientKeyError(name, errors.New("the value begins or ends with white space, which no header keeps"))
+		key, err := keys.read(name, configured[name], environment)
+		if err != nil {
+			return nil, err
 		}
-		keys = append(keys, clientKey{name: name, digest: sha256.Sum256([]byte(value.Reveal())), placeholder: name})
-	}
-	for i, key := range keys {
-		for _, other := range keys[:i] {
-			if key.digest == other.digest {
-				return nil, clientKeyError(key.name, fmt.Errorf("has the value of client_key %s; a client would be taken for the other", other.name))
-			}
-		}
+		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// read resolves one more key, which must be none of the others.
+func (keys clientKeys) read(name string, configured ClientKey, environment config.Environment) (clientKey, error) {
+	value, err := configured.Key.Resolve(environment)
+	switch {
+	case err != nil:
+		return clientKey{}, clientKeyError(name, err)
+	case name == "":
+		return clientKey{}, clientKeyError(name, errors.New("has no name"))
+	case value.Empty():
+		return clientKey{}, clientKeyError(name, errors.New("the value is empty"))
+	case strings.TrimSpace(value.Reveal()) != value.Reveal():
+		return clientKey{}, clientKeyError(name, errors.New("the value begins or ends with white space, which no header keeps"))
+	}
+	if configured.Models != nil && len(configured.Models) == 0 {
+		return clientKey{}, clientKeyError(name, errors.New("models is empty: leave it out, or name one"))
+	}
+	digest, err := keyDigest(value.Reveal())
+	if err != nil {
+		return clientKey{}, clientKeyError(name, err)
+	}
+	for _, other := range keys {
+		if other.digest == digest {
+			return clientKey{}, clientKeyError(name, fmt.Errorf("has the value of client_key %s; a client would be taken for the other", other.name))
+		}
+	}
+	return clientKey{name: name, digest: digest, placeholder: name, models: configured.Models}, nil
+}
+
+// isHash reports whether the configuration holds the hash of a key, which is of
+// no use to whoever reads it.
+func (c ClientKey) isHash() bool { return strings.HasPrefix(string(c.Key), hashPrefix) }
+
+// hashPrefix begins a value that is the hash of a key.
+const hashPrefix = "sha256:"
+
+// keyDigest is the digest of a key, which may be given by its hash.
+func keyDigest(value string) (digest [sha256.Size]byte, err error) {
+	encoded, hashed := strings.CutPrefix(value, hashPrefix)
+	if !hashed {
+		return sha256.Sum256([]byte(value)), nil
+	}
+	if n, err := hex.Decode(digest[:], []byte(encoded)); err != nil || n != sha256.Size || len(encoded) != hex.EncodedLen(sha256.Size) {
+		return digest, errors.New("sha256: is followed by something else than 64 hexadecimal digits")
+	}
+	return digest, nil
 }
 
 func clientKeyError(name string, err error) error {

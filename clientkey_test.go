@@ -130,6 +130,7 @@ func TestClientKeysThatCannotWorkAreRefusedWithoutShowingThem(t *testing.T) {
 		"an unknown placeholder":    {map[string]ClientKey{"a": {Key: "secret-value{nonsense}"}}, "client_key a"},
 		"a token of a provider":     {map[string]ClientKey{"a": {Key: "{token.corp}"}}, "client_key a"},
 		"a space at its end":        {map[string]ClientKey{"a": {Key: "secret-value "}}, "white space"},
+		"no models":                 {map[string]ClientKey{"a": {Key: "secret-value", Models: []string{}}}, "models is empty"},
 		"what changes at each look": {map[string]ClientKey{"a": {Key: "{uuid}"}}, "client_key a"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,5 +151,12 @@ func TestAuthenticatingAllocatesLittle(t *testing.T) {
 	header := http.Header{"Authorization": {"Bearer key-a"}}
 	if n := testing.AllocsPerRun(100, func() { keys.authenticate(header) }); n > 1 {
 		t.Errorf("%v allocations, want at most 1", n)
+	}
+}
+
+func TestAHashIsNoSecret(t *testing.T) {
+	_, hash := newClientKey()
+	if !(ClientKey{Key: config.Template(hash)}).isHash() || (ClientKey{Key: "sha-256"}).isHash() {
+		t.Error("a hash is not told from a key")
 	}
 }

@@ -55,9 +55,12 @@ const (
 	codeInvalidAPIKey        = "invalid_api_key"
 	codeMethodNotAllowed     = "method_not_allowed"
 	codeUnresolvedReference  = "unresolved_reference"
+	codeModelNotAllowed      = "model_not_allowed"
+	codePathNotAllowed       = "path_not_allowed"
 	codeNoUpstream           = "no_upstream"
 	codeTransportRequired    = "transport_required"
 	codeUpstreamUnauthorized = "upstream_unauthorized"
+	codeUpstreamError        = "upstream_error"
 	codeUpstreamUnreachable  = "upstream_unreachable"
 	codeUpstreamTimeout      = "upstream_timeout"
 )
@@ -72,6 +75,24 @@ func unauthenticated() *problem {
 	return &problem{
 		status: http.StatusUnauthorized, kind: llm.TypeAuthentication, code: codeInvalidAPIKey,
 		message: "no valid API key for this gateway was given; send one as Authorization: Bearer, X-Api-Key or Api-Key",
+	}
+}
+
+func modelNotFound() error {
+	return requestProblem(&llm.RequestError{Code: llm.CodeModelNotFound, Message: "the model does not begin with the name of a provider of this gateway; name it as <provider>/<model>"})
+}
+
+func modelNotAllowed() error {
+	return &problem{
+		status: http.StatusForbidden, kind: llm.TypePermission, code: codeModelNotAllowed,
+		message: "this key may not use this model; GET /v1/models lists those that it may use",
+	}
+}
+
+func pathNotAllowed() error {
+	return &problem{
+		status: http.StatusForbidden, kind: llm.TypePermission, code: codePathNotAllowed,
+		message: "this path is not among those that the provider may be used for",
 	}
 }
 
@@ -154,7 +175,7 @@ func (l *lease) failure(err error) error {
 		return requestProblem(broken)
 	}
 	failed, proxied := proxyError(err)
-	bound := l.provider != nil && l.provider.base != nil && !l.taken
+	bound := l.target.base != nil && !l.taken
 	switch {
 	case proxied && l.stranded && failed.StatusCode == http.StatusServiceUnavailable:
 		return noUpstream(l.provider, failed.Err)
@@ -188,7 +209,14 @@ func upstreamProblem(failed caddyhttp.HandlerError) error {
 			message: "the LLM did not answer in time", cause: failed.Err, retryAt: time.Now().Add(time.Second),
 		}
 	}
-	return failed
+	if failed.StatusCode < http.StatusBadRequest || failed.StatusCode == statusClientClosedRequest {
+		return failed
+	}
+	// A retry of reverse_proxy has swallowed what the LLM answered.
+	return &problem{
+		status: failed.StatusCode, kind: llm.TypeUpstream, code: codeUpstreamError,
+		message: fmt.Sprintf("the LLM answered with status %d", failed.StatusCode), cause: failed.Err,
+	}
 }
 
 // withHint adds what the operator can do about an upstream that TLS refuses.

@@ -2,7 +2,11 @@ package oauth2llm
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -49,8 +53,12 @@ type Handler struct {
 	// uses its providers.
 	ClientKeysOff bool `json:"client_keys_off,omitempty"`
 
-	// The provider of requests that name no model, or a model without "/".
+	// The provider of requests that name no model, or a model without "/" that is
+	// no alias and that no provider lists.
 	DefaultProvider string `json:"default_provider,omitempty"`
+
+	// Other names of models: `<provider>/<model>` by a name without "/".
+	Aliases map[string]string `json:"aliases,omitempty"`
 
 	// What to do with a model whose prefix is no provider: `reject` (404, the
 	// default), `pass` (forward the request untouched, with the client's own
@@ -78,7 +86,8 @@ type Handler struct {
 	Errors string `json:"errors,omitempty"`
 
 	logger     *zap.Logger
-	clientKeys clientKeys
+	clientKeys *keyring
+	catalog    *catalog
 	providers  map[string]*provider
 	filters    map[string]*credentialFilter // by provider
 }
@@ -126,7 +135,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.setDefaults()
-	h.clientKeys, err = readClientKeys(h.ClientKeys, app.environment())
+	h.clientKeys, err = newKeyring(h.ClientKeys, app.environment(), h.logger)
+	if err != nil {
+		return err
+	}
+	h.catalog, err = newCatalog(h.providers, h.Aliases, time.Now())
 	if err != nil {
 		return err
 	}
@@ -138,11 +151,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // warn says what works and is a risk.
 func (h *Handler) warn() {
 	for name, key := range h.ClientKeys {
-		if key.Key.IsLiteral() {
+		if key.Key.IsLiteral() && !key.isHash() {
 			h.logger.Warn("the key stands in the configuration, where whoever can read that sees it: use {env.NAME} or {file.PATH}", zap.String("client_key", name))
 		}
 	}
-	if len(h.clientKeys) == 0 && !h.ClientKeysOff {
+	if h.clientKeys.empty() && !h.ClientKeysOff {
 		h.logger.Warn("anyone who can reach this gateway can use its providers: set client_key, or client_key off if something else authenticates")
 	}
 }
@@ -179,6 +192,12 @@ func (h *Handler) Validate() error {
 			return &config.ConfigurationError{Provider: reference.name, Field: reference.option, Err: errors.New("no provider of this name is declared")}
 		}
 	}
+	if p := h.providers[h.Provider]; p != nil && p.bound() && (p.bases.Default == nil || p.bases.Default.HasModel()) {
+		return &config.ConfigurationError{Provider: p.name, Field: "base_url", Err: errors.New("depends on the model, which a directive with a fixed provider does not read: leave the provider out of the directive")}
+	}
+	if err := h.validateKeyModels(); err != nil {
+		return err
+	}
 	switch h.UnknownModel {
 	case unknownModelReject, unknownModelPass:
 	case unknownModelDefault:
@@ -208,10 +227,28 @@ func (h *Handler) Validate() error {
 	return nil
 }
 
+// validateKeyModels refuses models of providers that are not declared.
+func (h *Handler) validateKeyModels() error {
+	for _, name := range slices.Sorted(maps.Keys(h.ClientKeys)) {
+		for _, pattern := range h.ClientKeys[name].Models {
+			provider, _, slash := strings.Cut(pattern, "/")
+			switch {
+			case strings.Contains(provider, "*"):
+			case !slash:
+				return clientKeyError(name, errors.New("models are written as <provider>/<model>, in which * stands for anything"))
+			case h.providers[provider] == nil:
+				return &config.ConfigurationError{Provider: provider, Field: "client_key " + name + " models", Err: errors.New("no provider of this name is declared")}
+			}
+		}
+	}
+	return nil
+}
+
 // A visit is one request's way through the handler, as the access log sees it.
 type visit struct {
 	provider  string
 	model     string
+	errorKind string
 	errorCode string
 	waited    time.Duration
 	// replayed says that the request was sent once more after a 401.
@@ -242,7 +279,7 @@ func (v *visit) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
 	return nil
 }
 
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	l := &lease{Context: r.Context(), handler: h}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Inline(&l.visit))
@@ -252,13 +289,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		l.replacer = caddy.NewReplacer()
 	}
 
+	defer func() { l.count(err) }()
 	forwarded, err := h.prepare(r, l)
 	if err != nil {
 		return h.refuse(w, r, l, err)
 	}
+	if l.localAnswer != nil {
+		return answerJSON(w, r, l.localAnswer)
+	}
 	l.replacer.Delete(upstreamStatus)
 	err = next.ServeHTTP(w, forwarded)
-	if l.provider != nil && l.provider.base == nil && !l.taken {
+	if l.provider != nil && l.target.base == nil && !l.taken {
 		h.noticeRejection(l)
 	}
 	if err != nil {
@@ -267,10 +308,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return nil
 }
 
+// answerJSON answers a request that goes nowhere.
+func answerJSON(w http.ResponseWriter, r *http.Request, body []byte) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(body)
+	return err
+}
+
 // prepare makes the request that is forwarded, and the lease for it. Without a
 // provider it is passed on with the client's own credentials.
 func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
-	holder, err := h.authenticate(r, l.replacer)
+	holder, err := h.authenticate(r, l)
 	if err != nil {
 		return nil, err
 	}
@@ -281,9 +333,12 @@ func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 		return nil, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
 	}
 	v := &l.visit
-	chosen, err := h.choose(r, v)
+	chosen, err := h.choose(r, l)
 	if err != nil {
 		return nil, err
+	}
+	if l.localAnswer = chosen.answer; l.localAnswer != nil {
+		return nil, nil //nolint:nilnil // the request is answered here
 	}
 	if v.model = chosen.model; v.model != "" {
 		l.replacer.Set("http.oauth2_llm.model", v.model)
@@ -322,15 +377,16 @@ func mayForward(r *http.Request) bool {
 }
 
 // authenticate finds out which client sent a request, and where its key stands.
-func (h *Handler) authenticate(r *http.Request, replacer *caddy.Replacer) (keyHolder, error) {
-	if len(h.clientKeys) == 0 {
+func (h *Handler) authenticate(r *http.Request, l *lease) (keyHolder, error) {
+	if h.clientKeys.empty() {
 		return keyHolder{}, nil
 	}
-	client, holder := h.clientKeys.authenticate(r.Header)
+	client, holder := h.clientKeys.current().authenticate(r.Header)
 	if client == nil {
 		return keyHolder{}, unauthenticated()
 	}
-	replacer.Set("http.auth.user.id", client.placeholder)
+	l.client = client
+	l.replacer.Set("http.auth.user.id", client.placeholder)
 	return holder, nil
 }
 
@@ -346,7 +402,7 @@ func (h *Handler) decorated(r *http.Request, chosen choice, l *lease, holder key
 	copied := r.WithContext(l)
 	copied.Header = filter.header(r.Header, 2+len(p.headerUp.Set))
 	holder.remove(copied.Header)
-	chosen.locked = p.base != nil
+	chosen.locked = l.target.base != nil
 	chosen.apply(copied)
 	if query := filter.query(copied.URL.RawQuery); query != copied.URL.RawQuery {
 		address := *copied.URL
@@ -354,7 +410,7 @@ func (h *Handler) decorated(r *http.Request, chosen choice, l *lease, holder key
 		copied.URL = &address
 	}
 	p.headerUp.Apply(copied.Header)
-	if p.base == nil {
+	if l.target.base == nil {
 		p.place(copied.Header, l.token)
 	}
 	return copied
@@ -400,7 +456,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err e
 // placeholders and in the log. Why there is no token is in the log already,
 // once for all requests; why the LLM could not be reached is not.
 func (l *lease) note(p *problem) {
-	l.visit.errorCode = p.code
+	l.visit.errorKind, l.visit.errorCode = p.kind, p.code
 	l.replacer.Set("http.oauth2_llm.error.type", p.kind)
 	l.replacer.Set("http.oauth2_llm.error.code", p.code)
 	level := zapcore.DebugLevel

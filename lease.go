@@ -25,13 +25,19 @@ type lease struct {
 	handler  *Handler
 	visit    visit
 	replacer *caddy.Replacer
+	// client is who sent the request, nil if something else authenticates.
+	client *clientKey
 	// provider is nil for a request that is passed on untouched.
 	provider *provider
+	target   target
 	// token is replaced when the upstream refuses it.
 	token *tokens.Token
 	body  leasedBody
 	// sent is what the last attempt was given of a body that is not held.
 	sent *sentBody
+
+	// localAnswer, if not nil, is what the request is answered with.
+	localAnswer []byte
 
 	// taken says that the transport has got the request, located that the
 	// upstream source has given the provider's address, and stranded that there
@@ -64,14 +70,14 @@ func (l *lease) takeBody(original, forwarded *http.Request, chosen *choice) erro
 	case forwarded.Method == http.MethodConnect && forwarded.ProtoMajor > 1 && body != nil:
 		l.takeTunnel(forwarded, body.ReadCloser)
 		return nil
-	case l.provider.base != nil:
+	case l.target.base != nil:
 		if err := l.body.hold(body, forwarded.ContentLength, l.handler.MaxBody); err != nil {
 			return err
 		}
 	default:
 		l.body.stream, l.body.length = body, forwarded.ContentLength
 	}
-	if l.provider.base == nil {
+	if l.target.base == nil {
 		return nil
 	}
 	// A request without a body gets one, too: nothing else may forward it.
@@ -84,7 +90,7 @@ func (l *lease) takeBody(original, forwarded *http.Request, chosen *choice) erro
 // end it.
 func (l *lease) takeTunnel(forwarded *http.Request, tunnel io.ReadCloser) {
 	forwarded.Body, forwarded.Trailer = tunnel, nil
-	if l.provider.base != nil {
+	if l.target.base != nil {
 		l.body.held = true
 		forwarded.Body, forwarded.Trailer = tunnelBody{tunnel, l}, lockedTrailer
 	}
@@ -136,12 +142,20 @@ func (b *leasedBody) put(r *http.Request) error {
 	case len(b.content) == 0 && len(b.trailer) == 0:
 		r.Body, r.ContentLength, r.Trailer = http.NoBody, 0, nil
 	default:
-		r.Body, r.ContentLength, r.Trailer = newMemoryBody(b.content), int64(len(b.content)), nil
-		r.GetBody = func() (io.ReadCloser, error) { return newMemoryBody(b.content), nil }
+		// net/http knows this kind of body as one that needs no waiting.
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.content)), nil }
+		r.Body, _ = r.GetBody()
+		r.ContentLength, r.Trailer = int64(len(b.content)), nil
 		if len(b.trailer) > 0 {
 			// Trailers need chunks.
 			r.ContentLength, r.Trailer = -1, b.trailer
 		}
+	}
+	// net/http repeats a request on another connection if a kept-alive one turns
+	// out to be closed before a byte of the answer, where that is said to do no
+	// harm. A field without a value says so and is not sent.
+	if _, set := r.Header["Idempotency-Key"]; !set && b.stream == nil {
+		r.Header["Idempotency-Key"] = []string{}
 	}
 	return nil
 }

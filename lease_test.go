@@ -72,7 +72,7 @@ func TestABodyUpToMaxBodyIsHeldAndALongerOneStreams(t *testing.T) {
 // wantPut gives a request the body and returns what is sent.
 func wantPut(t *testing.T, b *leasedBody) string {
 	t.Helper()
-	r := &http.Request{TransferEncoding: []string{"chunked"}}
+	r := &http.Request{Header: http.Header{}, TransferEncoding: []string{"chunked"}}
 	if err := b.put(r); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestTrailersOfAHeldBodyAreSentEachTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 {
-				r := new(http.Request)
+				r := &http.Request{Header: http.Header{}}
 				if err := b.put(r); err != nil {
 					t.Fatal(err)
 				}
@@ -180,7 +180,7 @@ func TestABodyThatIsNotTouchedCanBeSentAfterADialError(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		r := new(http.Request)
+		r := &http.Request{Header: http.Header{}}
 		if err := b.put(r); err != nil {
 			t.Fatal(err)
 		}

@@ -91,6 +91,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := registerMetrics(ctx); err != nil {
+		return err
+	}
 	a.own, err = a.declare(ctx, declared)
 	return err
 }

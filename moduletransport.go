@@ -30,7 +30,7 @@ func loadTransport(ctx caddy.Context, raw json.RawMessage, scheme string) (http.
 	delete(options, "protocol")
 	if protocol == "http" && scheme != "" {
 		switch {
-		case options["tls"] == nil:
+		case options["tls"] == nil || string(options["tls"]) == "null":
 			options["tls"] = json.RawMessage("{}")
 		case scheme == "http":
 			return nil, errors.New("has options for TLS, but the URL begins with http://")

@@ -2,6 +2,7 @@ package oauth2llm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -53,10 +54,10 @@ type provider struct {
 	prefix   string
 	headerUp config.ResolvedHeaderUp
 
-	// base is where LLM requests go, nil where that is for reverse_proxy to say;
-	// dial is its address. transport, if not nil, is the provider's own.
-	base      *url.URL
-	dial      string
+	// bases are where LLM requests go, dials their addresses. transport, if not
+	// nil, is the provider's own.
+	bases     config.BaseURLs
+	dials     map[*config.BaseURL]string
 	transport http.RoundTripper
 
 	authorization atomic.Pointer[fieldValue]
@@ -85,11 +86,11 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if err != nil {
 		return nil, err
 	}
-	base, err := definition.ResolveBaseURL(name, environment)
+	bases, err := definition.ResolveBaseURLs(name, environment)
 	if err != nil {
 		return nil, err
 	}
-	transport, tokenEndpoint, err := loadTransports(ctx, name, definition, base)
+	transport, tokenEndpoint, err := loadTransports(ctx, name, definition, bases)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +102,9 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	} else if identity != "" {
 		kept, _ := refreshTokens.LoadOrStore(identity, new(tokens.RefreshTokens))
 		client.RefreshTokens = kept.(*tokens.RefreshTokens)
+	}
+	if config.IsTakenByLiteLLM(name) {
+		logger.Warn("LiteLLM and CrewAI take this name for themselves: their clients have to write openai/"+name+"/<model>", zap.String("provider", name))
 	}
 	for _, warning := range definition.Warnings() {
 		logger.Warn(warning.Message, zap.String("provider", name), zap.String("field", warning.Field))
@@ -131,21 +135,73 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 		field:     http.CanonicalHeaderKey(place.Header),
 		prefix:    place.Prefix,
 		headerUp:  headerUp,
-		base:      base,
+		bases:     bases,
+		dials:     make(map[*config.BaseURL]string),
 		transport: transport,
 	}
-	if base != nil {
-		p.dial = dialAddress(base)
+	for base := range bases.All {
+		p.dials[base] = dialAddress(base.Host())
 	}
 	return p, nil
 }
 
+// A target is where a request goes; its zero value leaves that to reverse_proxy.
+type target struct {
+	// base is the URL that a request is pointed at, dial the address of its host.
+	base *url.URL
+	dial string
+}
+
+// offer says what a model is called upstream, by the name that clients use, and
+// whether the provider offers it.
+func (p *provider) offer(model string) (upstream string, offered bool) {
+	if listed, ok := p.definition.Models[model]; ok && model != config.AnyModel {
+		if listed.Upstream != "" {
+			return listed.Upstream, true
+		}
+		return model, true
+	}
+	_, wild := p.definition.Models[config.AnyModel]
+	return model, wild || len(p.definition.Models) == 0
+}
+
+// lists reports whether the provider names the model among those that it offers.
+func (p *provider) lists(model string) bool {
+	_, listed := p.definition.Models[model]
+	return listed && model != config.AnyModel
+}
+
+// bound reports whether the provider has an address of its own: its token goes
+// nowhere else then, whatever a request names.
+func (p *provider) bound() bool { return len(p.dials) > 0 }
+
+var errNoBase = errors.New("the provider has no base_url for this")
+
+// target is where requests for a model go, or for what names none.
+func (p *provider) target(model, upstream string) (target, error) {
+	base := p.bases.Of(model)
+	switch {
+	case base == nil && p.bound():
+		return target{}, errNoBase
+	case base == nil:
+		return target{}, nil
+	}
+	address, err := base.For(upstream)
+	if err != nil {
+		return target{}, err
+	}
+	return target{base: address, dial: p.dials[base]}, nil
+}
+
 // loadTransports loads the transports of a provider, for its LLM requests and
 // for its token requests; each is nil if there is none.
-func loadTransports(ctx caddy.Context, name string, definition *config.Provider, base *url.URL) (upstream, tokenEndpoint http.RoundTripper, err error) {
+func loadTransports(ctx caddy.Context, name string, definition *config.Provider, bases config.BaseURLs) (upstream, tokenEndpoint http.RoundTripper, err error) {
 	scheme := ""
-	if base != nil {
-		scheme = base.Scheme
+	for base := range bases.All {
+		// Options for TLS make sense if any of them speaks it.
+		if scheme != "https" {
+			scheme = base.Host().Scheme
+		}
 	}
 	if upstream, err = loadTransport(ctx, definition.Transport, scheme); err != nil {
 		return nil, nil, &config.ConfigurationError{Provider: name, Field: "transport", Err: err}

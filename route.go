@@ -18,6 +18,8 @@ type choice struct {
 	provider *provider
 	// model is the model's name as it goes upstream, empty without one.
 	model string
+	// answer, if not nil, is JSON that answers the request.
+	answer []byte
 	// content is the request's body, if it is held in memory.
 	content []byte
 	held    bool
@@ -67,85 +69,67 @@ func (c *choice) apply(copied *http.Request) {
 var digestFields = []string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5"}
 
 // choose finds the provider of a request: the fixed one, or the one that the
-// request's model names. Nothing else in a request chooses one (case H11).
-func (h *Handler) choose(r *http.Request, v *visit) (choice, error) {
+// request's model names. Nothing else in a request chooses one (case H11). A
+// choice that has an answer goes nowhere.
+func (h *Handler) choose(r *http.Request, l *lease) (choice, error) {
 	if h.Provider != "" {
-		return choice{provider: h.providers[h.Provider]}, nil
+		c := choice{provider: h.providers[h.Provider]}
+		_, err := l.grant(r, modelRef{provider: c.provider}, llm.Found{})
+		return c, err
 	}
-	c, found, body, err := h.findModel(r, v)
+	if llm.IsModelList(r.Method, r.URL.Path) {
+		return choice{answer: h.catalog.list(l.client)}, nil
+	}
+	c, found, body, err := h.findModel(r, &l.visit)
 	if err != nil {
 		return choice{}, requestProblem(err)
 	}
+	var ref modelRef
+	var prefix string
+	var prefixed bool
 	if found.Where == 0 {
-		return h.withoutModel(r, c)
+		ref, err = h.withoutModel(r)
+	} else {
+		var rest string
+		if prefix, rest, prefixed, err = found.Split(); err != nil {
+			return choice{}, requestProblem(err)
+		}
+		ref, err = h.resolve(l.client, found.Name, prefix, rest, prefixed)
 	}
-	prefix, rest, prefixed, err := found.Split()
 	if err != nil {
-		return choice{}, requestProblem(err)
+		return choice{}, err
 	}
-	c.model = found.Name
-	switch p := h.providers[prefix]; {
-	case !prefixed:
-		return h.unprefixed(c)
-	case p == nil:
-		return h.unknown(c)
-	default:
-		c.provider = p
+	c.provider, c.model = ref.provider, found.Name
+	upstream, err := l.grant(r, ref, found)
+	if err != nil || c.provider == nil || found.Where == 0 {
+		return c, err
 	}
-	if h.KeepPrefix {
-		return c, nil
+	if llm.IsModelRetrieval(r.Method, r.URL.Path) {
+		if c.answer = h.catalog.retrieve(found.Name, ref); c.answer != nil {
+			return c, nil
+		}
 	}
-	c.model = rest
+	if _, alias := h.catalog.aliases[found.Name]; h.KeepPrefix && (alias || prefixed && prefix == c.provider.name) {
+		upstream = c.provider.name + "/" + upstream
+	}
+	c.rename(r, &found, body, upstream)
+	return c, nil
+}
+
+// rename puts the name by which the upstream knows the model in its place.
+func (c *choice) rename(r *http.Request, found *llm.Found, body []byte, name string) {
+	if c.model == name {
+		return
+	}
+	c.model = name
 	if found.Where&(llm.InQuery|llm.InPath) != 0 {
 		address := *r.URL
 		c.url = &address
 	}
-	if replaced := found.Replace(rest, c.url, body); found.Where&(llm.InBody|llm.InForm) != 0 {
+	if replaced := found.Replace(name, c.url, body); found.Where&(llm.InBody|llm.InForm) != 0 {
 		c.setBody(replaced)
 		c.changed = true
 	}
-	return c, nil
-}
-
-// withoutModel decides about a request that names no model.
-func (h *Handler) withoutModel(r *http.Request, c choice) (choice, error) {
-	if p := h.providers[h.DefaultProvider]; p != nil {
-		c.provider = p
-		return c, nil
-	}
-	if h.UnknownModel == unknownModelPass {
-		return c, nil
-	}
-	refused := &llm.RequestError{Code: llm.CodeModelRequired, Message: "the request names no model; name one as <provider>/<model>"}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		refused.Code = llm.CodeModelNotFound
-	}
-	return choice{}, requestProblem(refused)
-}
-
-// unprefixed decides about a model without a provider's name.
-func (h *Handler) unprefixed(c choice) (choice, error) {
-	if c.provider = h.providers[h.DefaultProvider]; c.provider != nil || h.UnknownModel == unknownModelPass {
-		return c, nil
-	}
-	return choice{}, modelNotFound()
-}
-
-// unknown decides about a model whose prefix is no provider (case B25).
-func (h *Handler) unknown(c choice) (choice, error) {
-	switch h.UnknownModel {
-	case unknownModelPass:
-		return c, nil
-	case unknownModelDefault:
-		c.provider = h.providers[h.DefaultProvider]
-		return c, nil
-	}
-	return choice{}, modelNotFound()
-}
-
-func modelNotFound() error {
-	return requestProblem(&llm.RequestError{Code: llm.CodeModelNotFound, Message: "the model does not begin with the name of a provider of this gateway; name it as <provider>/<model>"})
 }
 
 // findModel looks for the model in the request's URL and, where one can be,

@@ -112,8 +112,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if l.provider == nil {
 		return t.HTTPTransport.RoundTrip(r)
 	}
-	if l.provider.base != nil {
-		if at, ok := reverseproxy.GetDialInfo(r.Context()); !ok || at.Address != l.provider.dial {
+	if l.target.base != nil {
+		if at, ok := reverseproxy.GetDialInfo(r.Context()); !ok || at.Address != l.target.dial {
 			closeBody(r)
 			return l.answer(r, transportRequired(l, fmt.Errorf("reverse_proxy chose the upstream %s", at.Address)))
 		}
@@ -167,7 +167,7 @@ func (t *Transport) send(l *lease, r *http.Request) (*http.Response, error) {
 	out := r.WithContext(r.Context())
 	out.Header = r.Header.Clone()
 	var err error
-	if p.base != nil || l.body.held {
+	if l.target.base != nil || l.body.held {
 		closeBody(r)
 		err = l.body.put(out)
 	} else {
@@ -176,7 +176,7 @@ func (t *Transport) send(l *lease, r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.base != nil {
+	if l.target.base != nil {
 		hideGateway(out.Header)
 	}
 	p.place(out.Header, l.token)
@@ -184,15 +184,16 @@ func (t *Transport) send(l *lease, r *http.Request) (*http.Response, error) {
 	if inner == nil {
 		inner = &t.HTTPTransport
 	}
-	if p.base == nil {
+	base := l.target.base
+	if base == nil {
 		return inner.RoundTrip(out)
 	}
-	if p.transport == nil && t.withTLS != nil && p.base.Scheme == "https" {
+	if p.transport == nil && t.withTLS != nil && base.Scheme == "https" {
 		inner = t.withTLS
 	}
 	address := *r.URL
-	llm.Aim(&address, p.base)
-	out.URL, out.Host = &address, p.base.Host
+	llm.Aim(&address, base)
+	out.URL, out.Host = &address, base.Host
 	return inner.RoundTrip(out)
 }
 

@@ -56,9 +56,9 @@ const nowhere = "no-oauth2-llm-directive-before-this-reverse-proxy.invalid:1"
 // time: reverse_proxy writes into them.
 func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	l := leaseOf(r.Context())
-	if l != nil && l.provider != nil && l.provider.base != nil {
+	if l != nil && l.target.base != nil {
 		l.located = true
-		return []*reverseproxy.Upstream{{Dial: l.provider.dial}}, nil
+		return []*reverseproxy.Upstream{{Dial: l.target.dial}}, nil
 	}
 	var static reverseproxy.UpstreamPool
 	if u.parent != nil {

@@ -31,7 +31,7 @@ func addresses(t *testing.T, u *Upstreams, l *lease) []string {
 }
 
 func TestTheUpstreamIsTheProvidersOrAStaticOne(t *testing.T) {
-	bound := &provider{base: &url.URL{Scheme: "https", Host: "llm.example.com"}, dial: "llm.example.com:443"}
+	bound := target{base: &url.URL{Scheme: "https", Host: "llm.example.com"}, dial: "llm.example.com:443"}
 	static := &reverseproxy.Handler{Upstreams: reverseproxy.UpstreamPool{{Dial: "one:80"}, {Dial: "two:80", MaxRequests: 3}}}
 	for name, test := range map[string]struct {
 		parent            *reverseproxy.Handler
@@ -39,8 +39,8 @@ func TestTheUpstreamIsTheProvidersOrAStaticOne(t *testing.T) {
 		want              []string
 		located, stranded bool
 	}{
-		"a provider with a base_url":               {static, &lease{provider: bound}, []string{"llm.example.com:443"}, true, false},
-		"the same without static upstreams":        {&reverseproxy.Handler{}, &lease{provider: bound}, []string{"llm.example.com:443"}, true, false},
+		"a provider with a base_url":               {static, &lease{provider: new(provider), target: bound}, []string{"llm.example.com:443"}, true, false},
+		"the same without static upstreams":        {&reverseproxy.Handler{}, &lease{provider: new(provider), target: bound}, []string{"llm.example.com:443"}, true, false},
 		"a provider without one":                   {static, &lease{provider: new(provider)}, []string{"one:80", "two:80"}, false, false},
 		"a request that is passed on":              {static, new(lease), []string{"one:80", "two:80"}, false, false},
 		"no directive":                             {static, nil, []string{"one:80", "two:80"}, false, false},
@@ -65,15 +65,15 @@ func TestTheUpstreamIsTheProvidersOrAStaticOne(t *testing.T) {
 func TestUpstreamsAreNewEachTime(t *testing.T) {
 	static := &reverseproxy.Handler{Upstreams: reverseproxy.UpstreamPool{{Dial: "one:80", MaxRequests: 3}}}
 	u := &Upstreams{parent: static}
-	for _, p := range []*provider{{}, {base: new(url.URL), dial: "llm:443"}} {
-		l := &lease{Context: t.Context(), provider: p}
+	for _, to := range []target{{}, {base: new(url.URL), dial: "llm:443"}} {
+		l := &lease{Context: t.Context(), provider: new(provider), target: to}
 		r := httptest.NewRequestWithContext(l, "POST", "/v1/x", nil)
 		first, _ := u.GetUpstreams(r)
 		second, _ := u.GetUpstreams(r)
 		if first[0] == second[0] || first[0] == static.Upstreams[0] {
 			t.Error("an upstream is shared")
 		}
-		if p.base == nil && first[0].MaxRequests != 3 {
+		if to.base == nil && first[0].MaxRequests != 3 {
 			t.Error("max_requests is lost")
 		}
 	}

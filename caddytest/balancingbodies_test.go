@@ -161,11 +161,17 @@ func TestU05ADialErrorCostsABoundProviderNothingOfABody(t *testing.T) {
 		for _, fixed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("U05 %s, fixed: %v", what, fixed), func(t *testing.T) {
 				auth := newCorpAuth(t)
-				late := &strictLLM{auth: auth, Server: &httptest.Server{URL: "http://" + freeAddress(t)}}
+				// The address is kept until the gateway has one of its own.
+				kept, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				late := &strictLLM{auth: auth, Server: &httptest.Server{URL: "http://" + kept.Addr().String()}}
 				g := leaseSite{
 					bound: true, fixed: fixed, directive: fmt.Sprintf("default_provider corp\nmax_body %d", retriedMaxBody),
 					proxy: "lb_try_duration 20s\nlb_try_interval 10ms",
 				}.start(t, late)
+				kept.Close()
 				answers := make(chan answer, 1)
 				go func() { answers <- request.try(t, g) }()
 				waitFor(t, 10*time.Second, func() bool { return strings.Contains(g.log(), "connection refused") })

@@ -209,3 +209,15 @@ func TestU05ARetryCarriesTheTokenToEveryUpstreamOfTheSameProxy(t *testing.T) {
 		})
 	}
 }
+
+// Caddy keeps nothing of an answer that it has retried.
+func TestAStatusThatWasRetriedInVainReachesTheClientInAReadableBody(t *testing.T) {
+	up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) })
+	const retry = "request_buffers 1MiB\nlb_retries 1\nlb_retry_match {\n expression `{rp.status_code} == 429`\n}"
+	g := corpSite{auth: newCorpAuth(t), upstream: up.address(), directive: gatewayKey, proxy: retry}.start(t)
+	a := g.post("/v1/chat/completions", chat("corp/m"), withKey...)
+	a.wantError(t, http.StatusTooManyRequests, "upstream_error", "upstream_error")
+	if up.count() != 2 || !strings.Contains(a.body, "status 429") {
+		t.Errorf("%d requests, %s", up.count(), a.body)
+	}
+}

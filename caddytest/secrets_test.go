@@ -276,6 +276,7 @@ func TestN01AnUnreachableTokenEndpointIsNamedWithoutItsQuery(t *testing.T) {
 
 // G04 and G16: what works and is a risk is warned about, without the value.
 func TestRisksAreWarnedAboutWhenTheConfigurationIsLoaded(t *testing.T) {
+	t.Setenv("TEST_SECRET", "s")
 	g := startGateway(t, `
 {
 	{{global}}
@@ -284,6 +285,12 @@ func TestRisksAreWarnedAboutWhenTheConfigurationIsLoaded(t *testing.T) {
 			client_id id
 			client_secret `+tokenCanary+`
 			token_url http://idp.example.com/token
+		}
+		provider openai {
+			client_id id
+			client_secret {env.TEST_SECRET}
+			token_url https://idp.example.com/token
+			base_url http://llm.example.com
 		}
 	}
 }
@@ -299,6 +306,8 @@ func TestRisksAreWarnedAboutWhenTheConfigurationIsLoaded(t *testing.T) {
 		"the secret travels in the clear", `"field":"token_url"`,
 		"the secret stands in the configuration", `"field":"client_secret"`,
 		"the key stands in the configuration", `"client_key":"agents"`,
+		"LiteLLM and CrewAI take this name", `"provider":"openai"`,
+		"the token travels in the clear", `"field":"base_url"`,
 	} {
 		if !strings.Contains(log, words) {
 			t.Errorf("the log does not say %s", words)

@@ -68,6 +68,8 @@ var tokenFields = map[string]struct {
 	"token_request.retry_on":  {`[404]`, false},
 	"token_request.transport": {`{"protocol":"http","tls":{}}`, true},
 	"base_url":                {`"https://llm.example.com/v1"`, false},
+	"models":                  {`{"m":{"upstream":"u"}}`, false},
+	"paths":                   {`["/v1/*"]`, false},
 	"transport":               {`{"protocol":"http"}`, false},
 	"refresh_before":          {`"1m"`, false},
 	"place.header":            {`"X-Api-Key"`, false},

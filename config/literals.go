@@ -35,11 +35,9 @@ func (p *Provider) ValidateLiterals(name string) error {
 	p.validatePlace(f)
 	p.HeaderUp.validate(f, p.EffectivePlace())
 	p.validateTransports(f)
-	if p.BaseURL.IsLiteral() {
-		if _, err := p.ResolveBaseURL(name, noEnvironment()); err != nil {
-			f.errs = append(f.errs, err)
-		}
-	}
+	p.validateModels(f)
+	_, wrong := p.baseURLs(name, noEnvironment())
+	f.errs = append(f.errs, wrong...)
 	errs := slices.DeleteFunc(slices.Clone(f.errs), func(err error) bool { return errors.Is(err, ErrUnresolvedReference) })
 	if len(errs) < len(f.errs) {
 		// A word such as auth_method is a variable: what it rules out is not known.
@@ -61,4 +59,10 @@ func noEnvironment() Environment {
 func (t Template) IsLiteral() bool {
 	parts, err := t.parse()
 	return err == nil && !slices.ContainsFunc(parts, func(p part) bool { return p.kind != partLiteral })
+}
+
+// HasFile reports whether the value comes from a file, wholly or in part.
+func (t Template) HasFile() bool {
+	parts, err := t.parse()
+	return err == nil && slices.ContainsFunc(parts, func(p part) bool { return p.kind == partFile })
 }

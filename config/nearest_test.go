@@ -13,7 +13,7 @@ func TestNearest(t *testing.T) {
 		"cilent_id": "client_id", "clint_secret": "client_secret", "clientsecret": "client_secret", "scopes": "scope", "scop": "scope",
 		"token_uri": "token_url", "tokenurl": "token_url", "auth_metod": "auth_method", "headers_up": "header_up", "token-request": "token_request",
 		"refresh_tokn": "refresh_token", "client_secretfile": "client_secret_file", "plcae": "",
-		"": "", "x": "", "audience": "", "url": "", "secret": "", "id": "", "api_key": "", "base_url": "base_url", "base-uri": "base_url", "model": "",
+		"": "", "x": "", "audience": "", "url": "", "secret": "", "id": "", "api_key": "", "base_url": "base_url", "base-uri": "base_url", "model": "models",
 		strings.Repeat("client_id", 9): "", "_-_": "",
 	} {
 		if got := nearest(name, known); got != want {

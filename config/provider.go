@@ -84,9 +84,20 @@ type Provider struct {
 	// have a path, in place of the request's leading `/v1`, and a query, which is
 	// set on each request. It may hold `{env.NAME}` and `{file.PATH}` and is read
 	// when the configuration is loaded. The token, and the bodies of requests,
-	// leave only through `transport oauth2_llm` and only to this host. Default:
+	// leave only through `transport oauth2_llm` and only to this host. Its path
+	// may hold `{model}`, the model's name as the provider knows it. Default:
 	// none, requests go to the static upstream of `reverse_proxy`.
 	BaseURL Template `json:"base_url,omitempty"`
+
+	// The models that it offers, by the name that clients use behind
+	// `<provider>/`. With at least one model, others are refused; `*` stands for
+	// any other. Default: none, every model is forwarded.
+	Models map[string]Model `json:"models,omitempty"`
+
+	// What its token may be used for: paths of requests, such as
+	// `/v1/chat/completions`, in which `*` stands for anything. A request with
+	// another path is refused. Default: every path.
+	Paths []string `json:"paths,omitempty"`
 
 	// The Caddy transport module (`http.reverse_proxy.transport.*`) for LLM
 	// requests, for a CA, a client certificate, HTTP versions, timeouts or a
@@ -137,6 +148,19 @@ type TokenRequest struct {
 	// CAs, and the proxy that the environment names.
 	Transport json.RawMessage `json:"transport,omitempty"`
 }
+
+// A Model is a model that a provider offers, and what differs for it.
+type Model struct {
+	// The name by which the provider knows the model. Default: the name by which
+	// clients know it.
+	Upstream string `json:"upstream,omitempty"`
+
+	// Where requests for this model go, in place of the provider's `base_url`.
+	BaseURL Template `json:"base_url,omitempty"`
+}
+
+// AnyModel is the name that stands for any model.
+const AnyModel = "*"
 
 // A Place is where the token goes on LLM requests.
 type Place struct {

@@ -130,8 +130,11 @@ func (value) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redac
 func (p *Provider) value(f *faults, environment Environment, field string, parse func() ([]part, error), tokenURL *value) *value {
 	parts, err := parse()
 	for _, part := range parts {
-		if part.kind == partTokenURL && field == "token_url" {
+		switch {
+		case part.kind == partTokenURL && field == "token_url":
 			err = errors.New("{token_url} cannot stand in token_url itself")
+		case part.kind == partModel:
+			err = errModel
 		}
 	}
 	if err != nil {

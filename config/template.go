@@ -53,6 +53,7 @@ const (
 	partNow      partKind = "now"
 	partNowMS    partKind = "now_ms"
 	partTokenURL partKind = "token_url"
+	partModel    partKind = "model"
 )
 
 // The errors of a template do not repeat what stands in braces: it may be a
@@ -62,6 +63,7 @@ var (
 
 	errUnclosed = errors.New(`a "{" has no "}"; write a literal brace as \{`)
 	errUnknown  = errors.New(`a name in braces is none of {env.NAME}, {file.PATH}, {token.PROVIDER}, {uuid}, {now}, {now_ms}, {token_url}; write a literal brace as \{`)
+	errModel    = errors.New("{model} can stand in base_url only")
 	errNameless = errors.New("a placeholder has no name behind its dot")
 	errNeedsJWT = errors.New("{jwt} and {key_fingerprint} need a jwt block, which this version does not have")
 )
@@ -124,7 +126,7 @@ func parsePlaceholder(inside string) (part, error) {
 			p.path = []part{{kind: partLiteral, text: name}}
 		}
 		return p, nil
-	case partUUID, partNow, partNowMS, partTokenURL:
+	case partUUID, partNow, partNowMS, partTokenURL, partModel:
 		if dotted {
 			return part{}, errUnknown
 		}
@@ -164,7 +166,7 @@ func (t Template) constant(environment Environment, allowed ...partKind) (string
 	var b strings.Builder
 	for _, p := range parts {
 		if p.kind != partLiteral && !slices.Contains(allowed, p.kind) {
-			return "", fmt.Errorf("{%s} cannot stand here: this value is read once, when the configuration is loaded, and may only hold %s", p.kind, listKinds(allowed))
+			return "", notConstant(p.kind, allowed...)
 		}
 		text, err := environment.complete().read(context.Background(), p)
 		if err != nil {
@@ -175,8 +177,12 @@ func (t Template) constant(environment Environment, allowed ...partKind) (string
 	return b.String(), nil
 }
 
+func notConstant(kind partKind, allowed ...partKind) error {
+	return fmt.Errorf("{%s} cannot stand here: this value is read once, when the configuration is loaded, and may only hold %s", kind, listKinds(allowed))
+}
+
 func listKinds(kinds []partKind) string {
-	spelled := map[partKind]string{partVariable: "{env.NAME}", partFile: "{file.PATH}"}
+	spelled := map[partKind]string{partVariable: "{env.NAME}", partFile: "{file.PATH}", partModel: "{model}"}
 	words := make([]string, len(kinds))
 	for i, kind := range kinds {
 		words[i] = spelled[kind]

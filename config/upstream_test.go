@@ -16,6 +16,7 @@ func TestABaseURLIsReadAtLoad(t *testing.T) {
 		"an IPv6 address":          {"http://[::1]:8080", "http://[::1]:8080"},
 		"an escaped slash":         {"https://x.com/a%2Fb", "https://x.com/a%2Fb"},
 		"os.environ/ as elsewhere": {"os.environ/BASE", "https://base.example.com"},
+		"the model":                {"https://x.com/deployments/{model}/a?v=1", "https://x.com/deployments/m/a?v=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			environment := testEnvironment()
@@ -28,16 +29,20 @@ func TestABaseURLIsReadAtLoad(t *testing.T) {
 			}
 			p := valid(t, "")
 			p.BaseURL = Template(test.text)
-			base, err := p.ResolveBaseURL("p", environment)
+			bases, err := p.ResolveBaseURLs("p", environment)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := ""; base != nil {
-				if got = base.String(); got != test.want {
-					t.Errorf("got %s, want %s", got, test.want)
+			got := ""
+			if base := bases.Of("m"); base != nil {
+				address, err := base.For("m")
+				if err != nil {
+					t.Fatal(err)
 				}
-			} else if test.want != "" {
-				t.Error("got none")
+				got = address.String()
+			}
+			if got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
 	}
@@ -54,6 +59,8 @@ func TestAWrongBaseURLIsRefusedAndNotShown(t *testing.T) {
 		"a port out of range":    {"https://llm.example.com:99999/CANARY", "port"},
 		"a host outside ASCII":   {"https://münchen.example.com/CANARY", "xn--"},
 		"white space":            {"https://llm.example.com/CANARY x", "white space"},
+		"the model as host":      {"https://{model}.example.com/CANARY", "{model} in its path only"},
+		"the model in the query": {"https://llm.example.com/?CANARY={model}", "{model} in its path only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := valid(t, "")
@@ -111,5 +118,44 @@ func TestABaseURLWithoutTLSIsWarnedAbout(t *testing.T) {
 		if got != warned {
 			t.Errorf("%s: warned %t", base, got)
 		}
+	}
+}
+
+func TestEachModelMayHaveABaseURLOfItsOwn(t *testing.T) {
+	p := valid(t, `"base_url":"https://x.com/all","models":{
+		"own":{"base_url":"https://own.example.com/v2","upstream":"u"},
+		"listed":{},
+		"a/b":{"base_url":"https://x.com/{model}"},
+		"*":{"base_url":"https://any.example.com/{model}"}}`)
+	if err := (Providers{"p": p}).Validate(testEnvironment()); err != nil {
+		t.Fatal(err)
+	}
+	bases, err := p.ResolveBaseURLs("p", testEnvironment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"own": "https://own.example.com/v2", "listed": "https://x.com/all", "a/b": "https://x.com/a%2Fb",
+		"other": "https://any.example.com/other", "": "https://x.com/all",
+	} {
+		base := bases.Of(name)
+		address, err := base.For(name)
+		if err != nil || address.String() != want {
+			t.Errorf("%q goes to %v, %v; want %s", name, address, err, want)
+		}
+	}
+	hosts := map[string]bool{}
+	for base := range bases.All {
+		hosts[base.Host().Host] = true
+	}
+	if len(hosts) != 3 {
+		t.Errorf("the hosts are %v", hosts)
+	}
+	if _, err := bases.Of("other").For(""); err == nil || !bases.Of("other").HasModel() || bases.Default.HasModel() {
+		t.Error("a URL that needs a model is one without")
+	}
+	var invalid *ValidationError
+	if err := fault(t, validFields+`,"models":{"m":{"base_url":"nonsense"}}`); !errors.As(err, &invalid) || invalid.Field != "models.m.base_url" {
+		t.Errorf("got %v", err)
 	}
 }

@@ -55,9 +55,9 @@ func (p *Provider) validate(name string, environment Environment) []error {
 	if _, err := p.ResolveHeaderUp(name, environment); err != nil {
 		f.errs = append(f.errs, err)
 	}
-	if _, err := p.ResolveBaseURL(name, environment); err != nil {
-		f.errs = append(f.errs, err)
-	}
+	_, wrong := p.baseURLs(name, environment)
+	f.errs = append(f.errs, wrong...)
+	p.validateModels(f)
 	return f.errs
 }
 

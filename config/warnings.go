@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,8 +30,13 @@ func (p *Provider) Warnings() []Warning {
 			warnings = append(warnings, Warning{"token_url", "the secret travels in the clear: use an https URL"})
 		}
 	}
-	if base, err := p.ResolveBaseURL("", DefaultEnvironment()); err == nil && base != nil && isPlainHTTP(base.String()) {
-		warnings = append(warnings, Warning{"base_url", "the token travels in the clear: use an https URL"})
+	if bases, err := p.ResolveBaseURLs("", DefaultEnvironment()); err == nil {
+		for _, base := range append([]*BaseURL{bases.Default}, slices.Collect(maps.Values(bases.Models))...) {
+			if base != nil && isPlainHTTP(strings.Join(base.segments, "model")) {
+				warnings = append(warnings, Warning{"base_url", "the token travels in the clear: use an https URL"})
+				break
+			}
+		}
 	}
 	if r.encoding == tokens.EncodingNone && r.authMethod == tokens.ClientSecretPost {
 		warnings = append(warnings, Warning{"auth_method", "the client's credentials are not sent, because token_request.encoding is none: choose client_secret_basic or none"})

@@ -6,13 +6,8 @@ import (
 	"strings"
 )
 
-// Paths that name a model.
-const (
-	// modelsPath is followed by a model, slashes and all.
-	modelsPath = "/v1/models/"
-	// deploymentsPath is followed by a model in one segment, in Azure's way.
-	deploymentsPath = "/openai/deployments/"
-)
+// modelsPath is followed by a model, slashes and all.
+const modelsPath = "/v1/models/"
 
 // Paths whose bodies are files that can be as large as they like and name no
 // model.
@@ -42,7 +37,7 @@ func findPathModel(u *url.URL) (name, deployment string, found bool) {
 	}
 	escaped := u.EscapedPath()
 	escaped = escaped[escapedOffset(escaped, len(prefix)):]
-	if prefix == deploymentsPath {
+	if prefix != modelsPath {
 		deployment = escaped
 		escaped, _, _ = strings.Cut(escaped, "/")
 	}
@@ -54,10 +49,19 @@ func findPathModel(u *url.URL) (name, deployment string, found bool) {
 	return name, deployment, true
 }
 
+// modelPathPrefix is what stands before the model in a path: in Azure's way, a
+// segment called `deployments`, and in Google's, one called `models`. It may be
+// any, since a base URL may end where such a path goes on, and the server behind
+// it would run that model whatever the body says.
 func modelPathPrefix(path string) string {
-	for _, prefix := range [...]string{modelsPath, deploymentsPath} {
-		if strings.HasPrefix(path, prefix) {
-			return prefix
+	if strings.HasPrefix(path, modelsPath) {
+		return modelsPath
+	}
+	for at := range len(path) {
+		for _, marker := range [...]string{"/deployments/", "/models/"} {
+			if end := at + len(marker); end <= len(path) && strings.EqualFold(path[at:end], marker) {
+				return path[:end]
+			}
 		}
 	}
 	return ""

@@ -83,7 +83,7 @@ var errNoHTTP = errors.New("the connection gave no readable HTTP answer")
 func describable(err error) error {
 	if network, ok := errors.AsType[*net.OpError](err); ok {
 		if network.Op == "remote error" && slices.Contains(clientAlerts, alertOf(network)) {
-			return fmt.Errorf("%w (%v)", errClientCertificate, network)
+			return fmt.Errorf("%w (%w)", errClientCertificate, network)
 		}
 		return network
 	}
