@@ -90,6 +90,8 @@ type Handler struct {
 	catalog    *catalog
 	providers  map[string]*provider
 	filters    map[string]*credentialFilter // by provider
+	// misroutes bounds the log lines about a reverse_proxy that does not fit.
+	misroutes occasion
 }
 
 const (
@@ -108,7 +110,7 @@ const (
 )
 
 // CaddyModule returns the Caddy module information.
-func (Handler) CaddyModule() caddy.ModuleInfo {
+func (*Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.handlers.oauth2_llm",
 		New: func() caddy.Module { return new(Handler) },
@@ -460,7 +462,10 @@ func (l *lease) note(p *problem) {
 	l.replacer.Set("http.oauth2_llm.error.type", p.kind)
 	l.replacer.Set("http.oauth2_llm.error.code", p.code)
 	level := zapcore.DebugLevel
-	if p.cause != nil && (p.kind == llm.TypeUpstream || p.code == codeTransportRequired || p.code == codeNoUpstream) {
+	switch {
+	case p.cause == nil:
+	case p.kind == llm.TypeUpstream,
+		(p.code == codeTransportRequired || p.code == codeNoUpstream) && l.handler.misroutes.now():
 		level = zapcore.ErrorLevel
 	}
 	if c := l.handler.logger.Check(level, "request failed"); c != nil {

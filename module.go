@@ -16,7 +16,7 @@ import (
 
 func init() {
 	caddy.RegisterModule(new(App))
-	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(new(Handler))
 }
 
 const appName = "oauth2_llm"

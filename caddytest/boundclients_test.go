@@ -3,7 +3,6 @@ package caddytest
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/http/httptest"
@@ -45,28 +44,6 @@ func newHTTP2Upstream(t *testing.T, answer http.HandlerFunc) (up *upstream, base
 	up = newUpstream(t, answer)
 	server, transport := newHTTP2Server(t, up.Config.Handler.ServeHTTP)
 	return up, server.URL, transport
-}
-
-// withWebSockets answers like the LLM, but accepts WebSockets, on which it sends
-// back every byte.
-func withWebSockets(llm *llmStandIn) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
-			llm.ServeHTTP(w, r)
-			return
-		}
-		llm.mu.Lock()
-		llm.last = received{method: r.Method, uri: r.RequestURI, proto: r.Proto, host: r.Host, header: r.Header.Clone(), contentLength: r.ContentLength}
-		llm.mu.Unlock()
-		connection, buffered, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			return
-		}
-		defer connection.Close()
-		fmt.Fprintf(connection, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-			webSocketAccept(r.Header.Get("Sec-WebSocket-Key")))
-		_, _ = io.Copy(connection, buffered)
-	}
 }
 
 func TestRecordedRequestsOfRealClientsReachTheirProvidersBaseURL(t *testing.T) {

@@ -2,15 +2,11 @@ package caddytest
 
 import (
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // boundTo starts a gateway in front of an upstream that speaks HTTP/1.1, or
@@ -235,38 +231,9 @@ func TestX01NoLogShowsTheTokenOfABoundProvider(t *testing.T) {
 // What the trailers are is known only after the body, so none may be copied
 // before it has ended.
 func TestH05TrailersOfALongBodyReachABoundProviderAfterIt(t *testing.T) {
-	const half = 300_000
-	arrived, trailers := make(chan struct{}, 1), make(chan http.Header, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.CopyN(io.Discard, r.Body, half)
-		arrived <- struct{}{}
-		_, _ = io.Copy(io.Discard, r.Body)
-		trailers <- r.Trailer.Clone()
-	}))
-	defer server.Close()
-	site := corpBoundTo(newCorpAuth(t), server.URL, "", gatewayKey+"max_body 64KiB")
-	site.fixed = true
-	g := site.start(t)
-	connection, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
-	piece := fmt.Sprintf("%x\r\n%s\r\n", half, strings.Repeat("x", half))
-	send := func(text string) {
-		if _, err := io.WriteString(connection, text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	send("POST /v1/x HTTP/1.1\r\nHost: gateway.test\r\nApi-Key: gateway-key\r\nTrailer: Authorization, X-Checksum\r\nTransfer-Encoding: chunked\r\n\r\n" + piece)
-	select {
-	case <-arrived:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the first half did not arrive before the second was sent")
-	}
-	send(piece + "0\r\nAuthorization: Bearer evil\r\nX-Checksum: 1\r\n\r\n")
-	if got := <-trailers; got.Get("X-Checksum") != "1" || got["Authorization"] != nil {
-		t.Errorf("the trailers are %v, want X-Checksum alone", got)
-	}
+	wantTrailersAfterALongBody(t, func(url string) *gateway {
+		site := corpBoundTo(newCorpAuth(t), url, "", gatewayKey+"max_body 64KiB")
+		site.fixed = true
+		return site.start(t)
+	})
 }

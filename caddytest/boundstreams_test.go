@@ -1,7 +1,6 @@
 package caddytest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -10,8 +9,6 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
-	"runtime"
-	"runtime/pprof"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -185,47 +182,7 @@ func TestAnAnswerOfABoundProviderDoesNotWaitForTheBody(t *testing.T) {
 func TestU09AClientThatLeavesEndsTheRequestToABoundProvider(t *testing.T) {
 	for name, route := range routes {
 		t.Run("U09 "+name, func(t *testing.T) {
-			ended := make(chan struct{}, 1)
-			g := route.start(t, "", func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.WriteString(w, "data: 0\n\n")
-				_ = http.NewResponseController(w).Flush()
-				if r.Header.Get("X-End") != "" {
-					return
-				}
-				<-r.Context().Done()
-				ended <- struct{}{}
-			})
-			const rounds = 20
-			for range rounds {
-				g.post("/v1/chat/completions", chat("corp/m"), append([]string{"X-End", "1"}, withKey...)...).wantStatus(t, http.StatusOK)
-			}
-			g.client.CloseIdleConnections()
-			var control int
-			waitFor(t, 10*time.Second, func() bool {
-				before := control
-				control = runtime.NumGoroutine()
-				return control == before
-			})
-			for range rounds {
-				ctx, cancel := context.WithCancel(t.Context())
-				response := g.open(ctx, t)
-				if _, err := io.ReadFull(response.Body, make([]byte, len("data: 0\n\n"))); err != nil {
-					t.Fatal(err)
-				}
-				cancel()
-				response.Body.Close()
-				select {
-				case <-ended:
-				case <-time.After(10 * time.Second):
-					t.Fatal("the upstream's request goes on")
-				}
-			}
-			g.client.CloseIdleConnections()
-			waitFor(t, 10*time.Second, func() bool {
-				var stacks bytes.Buffer
-				_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
-				return runtime.NumGoroutine() <= control && !strings.Contains(stacks.String(), "oauth2llm.(*Handler).ServeHTTP")
-			})
+			wantLeaversToEndTheirRequests(t, func(answer http.HandlerFunc) *gateway { return route.start(t, "", answer) })
 		})
 	}
 }

@@ -72,17 +72,24 @@ func readRecordings(t *testing.T) []recording {
 	return all
 }
 
-// realtime answers like the LLM, but accepts WebSockets, on which it sends back
-// every byte.
+// realtime starts an LLM that accepts WebSockets too, and gives its address.
 func realtime(t *testing.T, llm *llmStandIn) string {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(withWebSockets(llm))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// withWebSockets answers like the LLM, but accepts WebSockets, on which it sends
+// back every byte.
+func withWebSockets(llm *llmStandIn) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
 			llm.ServeHTTP(w, r)
 			return
 		}
 		llm.mu.Lock()
-		llm.last = received{method: r.Method, uri: r.RequestURI, header: r.Header.Clone()}
+		llm.last = received{method: r.Method, uri: r.RequestURI, proto: r.Proto, host: r.Host, header: r.Header.Clone(), contentLength: r.ContentLength}
 		llm.mu.Unlock()
 		connection, buffered, err := w.(http.Hijacker).Hijack()
 		if err != nil {
@@ -92,9 +99,7 @@ func realtime(t *testing.T, llm *llmStandIn) string {
 		fmt.Fprintf(connection, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 			webSocketAccept(r.Header.Get("Sec-WebSocket-Key")))
 		_, _ = io.Copy(connection, buffered)
-	}))
-	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
+	}
 }
 
 // webSocketAccept is what RFC 6455 §4.2.2 makes of a key.

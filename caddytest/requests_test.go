@@ -59,7 +59,15 @@ func TestH05NoCredentialTravelsInATrailer(t *testing.T) {
 // The upstream sees the trailers of a body only after its end: a copy of them
 // that is made too early is empty.
 func TestH05TrailersOfALongBodyArriveAfterIt(t *testing.T) {
-	auth := newCorpAuth(t)
+	wantTrailersAfterALongBody(t, func(url string) *gateway {
+		return corpSite{auth: newCorpAuth(t), upstream: strings.TrimPrefix(url, "http://"), directive: gatewayKey, fixed: true}.start(t)
+	})
+}
+
+// wantTrailersAfterALongBody fails the test unless a body streams to an upstream
+// and its trailers follow, less those that are credentials.
+func wantTrailersAfterALongBody(t *testing.T, start func(url string) *gateway) {
+	t.Helper()
 	const half = 300_000
 	arrived, trailers := make(chan struct{}, 1), make(chan http.Header, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -69,7 +77,7 @@ func TestH05TrailersOfALongBodyArriveAfterIt(t *testing.T) {
 		trailers <- r.Trailer.Clone()
 	}))
 	defer server.Close()
-	g := corpSite{auth: auth, upstream: strings.TrimPrefix(server.URL, "http://"), directive: gatewayKey, fixed: true}.start(t)
+	g := start(server.URL)
 	connection, err := net.Dial("tcp", g.address)
 	if err != nil {
 		t.Fatal(err)

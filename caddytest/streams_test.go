@@ -85,8 +85,17 @@ func TestU09EachEventPassesBeforeTheNextIsMade(t *testing.T) {
 }
 
 func TestU09AClientThatLeavesEndsTheUpstreamsRequestAndLeavesNothingBehind(t *testing.T) {
+	wantLeaversToEndTheirRequests(t, func(answer http.HandlerFunc) *gateway {
+		return streaming(t, newCorpAuth(t), "", "", answer)
+	})
+}
+
+// wantLeaversToEndTheirRequests fails the test unless the upstream's request ends
+// when its client leaves in the middle of a stream, and nothing is left of it.
+func wantLeaversToEndTheirRequests(t *testing.T, start func(answer http.HandlerFunc) *gateway) {
+	t.Helper()
 	ended := make(chan struct{}, 1)
-	g := streaming(t, newCorpAuth(t), "", "", func(w http.ResponseWriter, r *http.Request) {
+	g := start(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "data: 0\n\n")
 		_ = http.NewResponseController(w).Flush()
 		if r.Header.Get("X-End") != "" {
