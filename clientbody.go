@@ -14,6 +14,8 @@ type clientBody struct {
 	io.ReadCloser
 	filter  *credentialFilter
 	trailer http.Header
+	// multiplexed says that the client speaks HTTP/2 or HTTP/3.
+	multiplexed bool
 
 	begun, ended, closed atomic.Bool
 	failed               atomic.Pointer[error]
@@ -27,7 +29,7 @@ func watchBody(original, copied *http.Request, filter *credentialFilter) *client
 	if copied.Body == nil || copied.Body == http.NoBody || held && len(original.Trailer) == 0 {
 		return nil
 	}
-	b := &clientBody{ReadCloser: copied.Body, filter: filter}
+	b := &clientBody{ReadCloser: copied.Body, filter: filter, multiplexed: original.ProtoMajor > 1}
 	if !held {
 		// Whoever goes on with the original must not take what is left for all.
 		original.Body = b
@@ -56,12 +58,19 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends a body of which something was read. It leaves the client's own body
-// open: net/http takes one that was closed before its end, behind Caddy's, for
-// one that was read, and what is left of it for the next request. A body that is
-// untouched can still be sent.
+// Close ends a body of which something was read; one that is untouched can still
+// be sent. Over HTTP/1.1 it leaves the client's own body open: net/http takes one
+// that was closed before its end, behind Caddy's, for one that was read, and what
+// is left of it for the next request. Over HTTP/2 it closes that too: a transport
+// waits for the end of a Read before it lets go of a request.
 func (b *clientBody) Close() error {
-	b.closed.Store(b.begun.Load())
+	if !b.begun.Load() {
+		return nil
+	}
+	b.closed.Store(true)
+	if b.multiplexed {
+		return b.ReadCloser.Close()
+	}
 	return nil
 }
 

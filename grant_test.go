@@ -27,11 +27,18 @@ func TestAKeyForSomeModelsReachesNoOthers(t *testing.T) {
 		"another model in nothing but the path":        {"POST", "/openai/deployments/gpt-4o/chat/completions", `{}`, 403, 200},
 		"its model in the query of what reads a body":  {"POST", "/v1/chat/completions?model=a/small", `not JSON`, 403, 200},
 		"its model in the query of a realtime session": {"GET", "/v1/realtime?model=a/small", "", 200, 200},
-		"all files":                          {"GET", "/v1/files?model=a/small", "", 403, 200},
-		"a file, whose body names its model": {"POST", "/v1/files", json, 403, 200},
-		"a batch":                            {"POST", "/v1/batches", json, 403, 200},
-		"a list of requests":                 {"POST", "/v1/messages/batches", json, 403, 200},
-		"an answer that was kept":            {"GET", "/v1/responses/resp_1", "", 403, 200},
+		"all files":                             {"GET", "/v1/files?model=a/small", "", 403, 200},
+		"a file, whose body names its model":    {"POST", "/v1/files", json, 403, 200},
+		"a batch":                               {"POST", "/v1/batches", json, 403, 200},
+		"a list of requests":                    {"POST", "/v1/messages/batches", json, 403, 200},
+		"files below the path of a base URL":    {"POST", "/openai/v1/files", json, 403, 200},
+		"another model in a path that few know": {"POST", "/v1/gpt-4o/invocations", json, 403, 200},
+		"a key for a realtime session":          {"POST", "/v1/realtime/client_secrets?model=a/small", `{}`, 403, 200},
+		"another deployment in a query":         {"GET", "/openai/realtime?model=a/small&deployment=gpt-4o", "", 403, 200},
+		"stored completions":                    {"GET", "/v1/chat/completions", json, 403, 200},
+		"an end to its model":                   {"DELETE", "/v1/models/a/small", "", 403, 200},
+		"a question for its model":              {"GET", "/v1/models/a/small", "", 200, 200},
+		"an answer that was kept":               {"GET", "/v1/responses/resp_1", "", 403, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for key, want := range map[string]int{"key-mini": test.mini, "key-team": test.team} {

@@ -291,7 +291,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		l.replacer = caddy.NewReplacer()
 	}
 
-	defer func() { l.count(err) }()
+	finished := true
+	defer func() { l.count(finished, err) }()
 	forwarded, err := h.prepare(r, l)
 	if err != nil {
 		return h.refuse(w, r, l, err)
@@ -300,7 +301,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return answerJSON(w, r, l.localAnswer)
 	}
 	l.replacer.Delete(upstreamStatus)
+	finished = false
 	err = next.ServeHTTP(w, forwarded)
+	finished = true
 	if l.provider != nil && l.target.base == nil && !l.taken {
 		h.noticeRejection(l)
 	}

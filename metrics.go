@@ -46,16 +46,20 @@ func registerMetrics(ctx caddy.Context) error {
 }
 
 // count counts a request by what became of it. The error is that of another
-// handler, which answers it elsewhere.
-func (l *lease) count(err error) {
+// handler, which answers it elsewhere. A request that is not finished ended in a
+// panic, with which reverse_proxy breaks off what its upstream or client broke off.
+func (l *lease) count(finished bool, err error) {
 	client := ""
 	if l.client != nil {
 		client = l.client.name
 	}
-	clientRequests.WithLabelValues(client, l.outcome(err)).Inc()
+	clientRequests.WithLabelValues(client, l.outcome(finished, err)).Inc()
 }
 
-func (l *lease) outcome(err error) string {
+func (l *lease) outcome(finished bool, err error) string {
+	if !finished && l.Err() == nil {
+		return outcomeUpstreamError
+	}
 	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok && l.visit.errorKind == "" {
 		if failed.StatusCode < http.StatusInternalServerError {
 			return outcomeRejected

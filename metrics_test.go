@@ -1,6 +1,7 @@
 package oauth2llm
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"testing"
@@ -27,10 +28,18 @@ func TestEachRequestHasOneOutcome(t *testing.T) {
 		"without an LLM":                     {llm.TypeUpstream, failed(http.StatusBadGateway), outcomeUpstreamError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := &lease{}
+			ctx, leave := context.WithCancel(t.Context())
+			l := &lease{Context: ctx}
 			l.visit.errorKind = test.kind
-			if got := l.outcome(test.err); got != test.want {
+			if got := l.outcome(true, test.err); got != test.want {
 				t.Errorf("the outcome is %s, want %s", got, test.want)
+			}
+			if got := l.outcome(false, test.err); got != outcomeUpstreamError {
+				t.Errorf("the outcome of an answer that breaks off is %s", got)
+			}
+			leave()
+			if got := l.outcome(false, test.err); got != test.want {
+				t.Errorf("the outcome of an answer that its client leaves is %s, want %s", got, test.want)
 			}
 		})
 	}

@@ -198,6 +198,16 @@ func TestP03PathsBoundWhatATokenIsUsedFor(t *testing.T) {
 	}
 }
 
+func TestAListedModelIsRetrievedWhateverThePaths(t *testing.T) {
+	h := mustHandler(t, corp("http://127.0.0.1:1", `,"models":{"m":{"base_url":"http://127.0.0.1:1/m"}},"paths":["/v1/chat/*"]`), `{"client_keys_off":true}`)
+	for _, path := range []string{"/v1/models", "/v1/models/corp/m", "/v1/models/corp%2Fm"} {
+		forwarded, w := serve(t, h, httptest.NewRequest(http.MethodGet, path, nil))
+		if w.Code != http.StatusOK || forwarded != nil || !strings.Contains(w.Body.String(), `"id":"corp/m"`) {
+			t.Errorf("%s gets %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
 func TestKeepPrefixKeepsTheProvidersName(t *testing.T) {
 	h := mustHandler(t, threeProviders(newTokenEndpoint(t).URL), `{"client_keys_off":true,"keep_prefix":true,"aliases":{"fast":"a/small"}}`)
 	for model, sent := range map[string]string{"a/gpt-4o": "a/gpt-4o", "a/small": "a/gpt-4o-mini", "fast": "a/gpt-4o-mini", "only-b": "only-b", "small": "gpt-4o-mini"} {

@@ -74,8 +74,11 @@ var digestFields = []string{"Content-Digest", "Repr-Digest", "Digest", "Content-
 func (h *Handler) choose(r *http.Request, l *lease) (choice, error) {
 	if h.Provider != "" {
 		c := choice{provider: h.providers[h.Provider]}
-		_, err := l.grant(r, modelRef{provider: c.provider}, llm.Found{})
-		return c, err
+		ref := modelRef{provider: c.provider}
+		if _, err := l.grant(r, ref, llm.Found{}); err != nil {
+			return choice{}, err
+		}
+		return c, l.aim(r, ref, "")
 	}
 	if llm.IsModelList(r.Method, r.URL.Path) {
 		return choice{answer: h.catalog.list(l.client)}, nil
@@ -101,13 +104,16 @@ func (h *Handler) choose(r *http.Request, l *lease) (choice, error) {
 	}
 	c.provider, c.model = ref.provider, found.Name
 	upstream, err := l.grant(r, ref, found)
-	if err != nil || c.provider == nil || found.Where == 0 {
+	if err != nil || c.provider == nil {
 		return c, err
 	}
-	if llm.IsModelRetrieval(r.Method, r.URL.Path) {
+	if found.Where != 0 && llm.IsModelRetrieval(r.Method, r.URL.Path) {
 		if c.answer = h.catalog.retrieve(found.Name, ref); c.answer != nil {
 			return c, nil
 		}
+	}
+	if err := l.aim(r, ref, upstream); err != nil || found.Where == 0 {
+		return c, err
 	}
 	if _, alias := h.catalog.aliases[found.Name]; h.KeepPrefix && (alias || prefixed && prefix == c.provider.name) {
 		upstream = c.provider.name + "/" + upstream

@@ -130,6 +130,13 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // withReplay sends a request, and once more if its token is refused.
 func (t *Transport) withReplay(l *lease, r *http.Request) (*http.Response, error) {
+	// Its body may have taken as long as the token was good for.
+	if l.token = l.provider.manager.Current(); l.token == nil {
+		if err := l.awaitToken(r.Context()); err != nil {
+			closeBody(r)
+			return t.noToken(l, r, err)
+		}
+	}
 	response, err := t.send(l, r)
 	if err != nil || response.StatusCode != http.StatusUnauthorized {
 		return response, err
@@ -145,10 +152,7 @@ func (t *Transport) withReplay(l *lease, r *http.Request) (*http.Response, error
 		return t.unauthorized(l, r, text, false)
 	}
 	if err := l.awaitToken(r.Context()); err != nil {
-		if p, ok := errors.AsType[*problem](err); ok {
-			return l.answer(r, p)
-		}
-		return nil, err
+		return t.noToken(l, r, err)
 	}
 	if l.token.Value.Equal(refused.Value) {
 		return t.unauthorized(l, r, text, true)
@@ -158,6 +162,14 @@ func (t *Transport) withReplay(l *lease, r *http.Request) (*http.Response, error
 		return response, err
 	}
 	return t.unauthorized(l, r, discard(response), true)
+}
+
+// noToken answers for a token that could not be had.
+func (t *Transport) noToken(l *lease, r *http.Request, err error) (*http.Response, error) {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return l.answer(r, p)
+	}
+	return nil, err
 }
 
 // send makes one attempt. The request belongs to reverse_proxy, which may use it

@@ -3,6 +3,7 @@ package oauth2llm
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -188,4 +189,38 @@ func TestARefusalThatDoesNotEndIsGivenUp(t *testing.T) {
 			t.Errorf("%q is kept after %v", text, time.Since(start))
 		}
 	})
+}
+
+// A body may take longer to come than a token is good for.
+func TestATokenThatIsNoLongerGoodIsNotSent(t *testing.T) {
+	var issued atomic.Int64
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"Bearer","expires_in":3600}`, issued.Add(1))
+	}))
+	defer endpoint.Close()
+	llm := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("Authorization"))
+	}))
+	defer llm.Close()
+	h := mustHandler(t, corp(endpoint.URL, ""), `{"provider":"corp","client_keys_off":true}`)
+	transport := newTransport(t, `{}`)
+	next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		h.providers["corp"].manager.Reject(leaseOf(r.Context()).token)
+		r.URL, _ = url.Parse(llm.URL)
+		r.RequestURI = ""
+		response, err := transport.RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if sent, _ := io.ReadAll(response.Body); string(sent) != "Bearer token-2" {
+			t.Errorf("%q is sent", sent)
+		}
+		return nil
+	})
+	r := withCaddyContext(httptest.NewRequest(http.MethodPost, "/v1/x", strings.NewReader("body")))
+	r = r.WithContext(context.WithValue(r.Context(), caddyhttp.ServerCtxKey, new(caddyhttp.Server)))
+	if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
+		t.Fatal(err)
+	}
 }
