@@ -129,8 +129,9 @@ func wantLeaversToEndTheirRequests(t *testing.T, start func(answer http.HandlerF
 			t.Fatal("the upstream's request goes on")
 		}
 	}
-	g.client.CloseIdleConnections()
 	waitFor(t, 10*time.Second, func() bool {
+		// A connection is idle only when the end of its last stream is known.
+		g.client.CloseIdleConnections()
 		var stacks bytes.Buffer
 		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
 		return runtime.NumGoroutine() <= control && !strings.Contains(stacks.String(), "oauth2llm.(*Handler).ServeHTTP")
