@@ -1,12 +1,7 @@
 package oauth2llm
 
 import (
-	"encoding"
 	"encoding/json"
-	"fmt"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -75,31 +70,6 @@ func (d *Declarations) unmarshalProvider(disp *caddyfile.Dispenser) error {
 	return nil
 }
 
-// A providerBlock is a provider block that is being parsed. Its errors show no
-// argument: any of them may be a secret (case G18).
-type providerBlock struct {
-	*caddyfile.Dispenser
-	name     string
-	provider *config.Provider
-	seen     []string
-}
-
-// fail makes an error about a field.
-func (b *providerBlock) fail(field, format string, arguments ...any) error {
-	return b.WrapErr(&config.ConfigurationError{Provider: b.name, Field: field, Err: fmt.Errorf(format, arguments...)})
-}
-
-// begin notes where a field stands, and refuses one that is set already
-// (case G11).
-func (b *providerBlock) begin(field string) error {
-	if slices.Contains(b.seen, field) {
-		return b.fail(field, "is set twice; keep one of them")
-	}
-	b.seen = append(b.seen, field)
-	b.provider.Locate(field, b.File(), b.Line())
-	return nil
-}
-
 // field parses one field of the provider.
 func (b *providerBlock) field(name string) error {
 	p := b.provider
@@ -160,143 +130,6 @@ func (b *providerBlock) field(name string) error {
 	return b.unknown(name, "", "client_id", "client_secret", "token_url", "scope", "refresh_token",
 		"client_id_file", "client_secret_file", "refresh_token_file", "auth_method", "grant_type",
 		"token_request", "refresh_before", "base_url", "model", "paths", "transport", "place", "header_up")
-}
-
-// unknown refuses a field that there is not (cases G01, G19).
-func (b *providerBlock) unknown(name, within string, known ...string) error {
-	return b.WrapErr(config.UnknownField(b.name, within, name, known))
-}
-
-// one parses the one argument of a field.
-func (b *providerBlock) one(field string) (string, error) {
-	if err := b.begin(field); err != nil {
-		return "", err
-	}
-	arguments := b.RemainingArgs()
-	if len(arguments) != 1 {
-		return "", b.fail(field, "takes one value, not %d; put one with spaces into quotes", len(arguments))
-	}
-	return arguments[0], nil
-}
-
-func (b *providerBlock) template(field string, target *config.Template) error {
-	text, err := b.one(field)
-	*target = template(b.Dispenser, text)
-	return err
-}
-
-// text parses a field whose type knows how to read it.
-func (b *providerBlock) text(field string, target encoding.TextUnmarshaler) error {
-	text, err := b.one(field)
-	if err != nil {
-		return err
-	}
-	if err := target.UnmarshalText([]byte(text)); err != nil {
-		return b.fail(field, "%w", err)
-	}
-	return nil
-}
-
-func (b *providerBlock) tokenRequest() error {
-	if err := b.begin("token_request"); err != nil {
-		return err
-	}
-	if b.NextArg() {
-		return b.fail("token_request", "takes a block and no arguments")
-	}
-	request := &b.provider.TokenRequest
-	for nesting := b.Nesting(); b.NextBlock(nesting); {
-		var err error
-		switch option := b.Val(); option {
-		case "param":
-			err = b.param(request)
-		case "header":
-			err = b.header(request)
-		case "method":
-			err = b.template("token_request.method", &request.Method)
-		case "encoding":
-			err = b.template("token_request.encoding", &request.Encoding)
-		case "timeout":
-			err = b.text("token_request.timeout", &request.Timeout)
-		case "retries":
-			request.Retries = new(int)
-			err = b.number("token_request.retries", request.Retries)
-		case "retry_on":
-			err = b.statuses(request)
-		case "transport":
-			err = b.transport("token_request.transport", &request.Transport)
-		default:
-			err = b.unknown(option, "token_request", "param", "header", "method", "encoding", "timeout", "retries", "retry_on", "transport")
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// pair parses a name and a value.
-func (b *providerBlock) pair(field string) (name, value string, err error) {
-	arguments := b.RemainingArgs()
-	if len(arguments) != 2 {
-		return "", "", b.fail(field, "takes a name and a value; put a value with spaces into quotes")
-	}
-	return arguments[0], arguments[1], nil
-}
-
-func (b *providerBlock) param(request *config.TokenRequest) error {
-	name, value, err := b.pair("token_request.param")
-	if err != nil {
-		return err
-	}
-	if err := b.begin("token_request.params." + name); err != nil {
-		return err
-	}
-	if request.Params == nil {
-		request.Params = make(map[string]config.Template)
-	}
-	request.Params[name] = template(b.Dispenser, value)
-	return nil
-}
-
-func (b *providerBlock) header(request *config.TokenRequest) error {
-	name, value, err := b.pair("token_request.header")
-	if err != nil {
-		return err
-	}
-	b.provider.Locate("token_request.headers."+name, b.File(), b.Line())
-	request.Headers = withHeader(request.Headers, name, template(b.Dispenser, value))
-	return nil
-}
-
-func (b *providerBlock) number(field string, target *int) error {
-	text, err := b.one(field)
-	if err != nil {
-		return err
-	}
-	if *target, err = strconv.Atoi(text); err != nil {
-		return b.fail(field, "is no whole number")
-	}
-	return nil
-}
-
-func (b *providerBlock) statuses(request *config.TokenRequest) error {
-	const field = "token_request.retry_on"
-	if err := b.begin(field); err != nil {
-		return err
-	}
-	arguments := b.RemainingArgs()
-	if len(arguments) == 0 {
-		return b.fail(field, "takes one status or more")
-	}
-	for _, argument := range arguments {
-		status, err := strconv.Atoi(argument)
-		if err != nil {
-			return b.fail(field, "is no list of HTTP statuses")
-		}
-		request.RetryOn = append(request.RetryOn, status)
-	}
-	return nil
 }
 
 func (b *providerBlock) model() error {
@@ -395,33 +228,4 @@ func (b *providerBlock) headerUp() error {
 		return b.begin("header_up.set." + name)
 	}
 	return nil
-}
-
-func withHeader(headers map[string][]config.Template, name string, value config.Template) map[string][]config.Template {
-	if headers == nil {
-		headers = make(map[string][]config.Template)
-	}
-	headers[name] = append(headers[name], value)
-	return headers
-}
-
-// template is an argument as a value: relative paths in it are those of the
-// Caddyfile's folder.
-func template(d *caddyfile.Dispenser, argument string) config.Template {
-	return config.Template(withoutShorthands.Replace(argument)).ResolvePaths(folderOf(d.File()))
-}
-
-// withoutShorthands takes back what Caddy makes of two of our placeholders
-// where they stand in a site block: it knows {uuid} and {file.name} as
-// shorthands for placeholders of a request.
-var withoutShorthands = strings.NewReplacer("{http.request.uuid}", "{uuid}", "{http.request.uri.path.file.", "{file.")
-
-// folderOf is the folder of a Caddyfile, to which its paths are relative: the
-// server that loads the configuration may run elsewhere.
-func folderOf(caddyfile string) string {
-	folder, err := filepath.Abs(filepath.Dir(caddyfile))
-	if err != nil {
-		return filepath.Dir(caddyfile)
-	}
-	return folder
 }

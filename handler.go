@@ -3,19 +3,15 @@ package oauth2llm
 import (
 	"errors"
 	"maps"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
-	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
 // Handler puts an OAuth2 access token on LLM requests. It checks the client's
@@ -39,8 +35,8 @@ import (
 type Handler struct {
 	Declarations
 
-	// The provider whose token every request gets. The request's body is then
-	// neither read nor changed. If empty, the request's model chooses.
+	// The provider whose token every request gets. Nothing in the request's body
+	// is then looked at or changed. If empty, the request's model chooses.
 	Provider string `json:"provider,omitempty"`
 
 	// Who may use this gateway: keys by client name. A client sends its key as
@@ -73,8 +69,9 @@ type Handler struct {
 	KeepHeaders []string `json:"keep_headers,omitempty"`
 
 	// The largest request body, in bytes, decoded too; 413 over it. Default:
-	// 32 MiB. It does not apply to a fixed provider's requests, whose bodies
-	// are not held.
+	// 32 MiB. A fixed provider's requests may be larger: bodies up to here are
+	// held if it has a `base_url`, so that they can be sent again, and longer
+	// ones stream.
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// The longest time that a request waits for a token, then 504; the token
@@ -244,238 +241,6 @@ func (h *Handler) validateKeyModels() error {
 		}
 	}
 	return nil
-}
-
-// A visit is one request's way through the handler, as the access log sees it.
-type visit struct {
-	provider  string
-	model     string
-	errorKind string
-	errorCode string
-	waited    time.Duration
-	// replayed says that the request was sent once more after a 401.
-	replayed bool
-	// body is the client's body as it is forwarded; bodyRead says that the
-	// handler has read it to its end before.
-	body     *clientBody
-	bodyRead bool
-}
-
-// MarshalLogObject adds the visit's fields to the access log.
-func (v *visit) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
-	if v.provider != "" {
-		encoder.AddString("llm_provider", v.provider)
-	}
-	if v.model != "" {
-		encoder.AddString("llm_model", v.model)
-	}
-	if v.errorCode != "" {
-		encoder.AddString("llm_error_code", v.errorCode)
-	}
-	if v.waited > 0 {
-		encoder.AddDuration("llm_token_wait", v.waited)
-	}
-	if v.replayed {
-		encoder.AddBool("llm_replayed", true)
-	}
-	return nil
-}
-
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
-	l := &lease{Context: r.Context(), handler: h}
-	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Inline(&l.visit))
-	}
-	l.replacer, _ = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if l.replacer == nil {
-		l.replacer = caddy.NewReplacer()
-	}
-
-	finished := true
-	defer func() { l.count(finished, err) }()
-	forwarded, err := h.prepare(r, l)
-	if err != nil {
-		return h.refuse(w, r, l, err)
-	}
-	if l.localAnswer != nil {
-		return answerJSON(w, r, l.localAnswer)
-	}
-	l.replacer.Delete(upstreamStatus)
-	finished = false
-	err = next.ServeHTTP(w, forwarded)
-	finished = true
-	if l.provider != nil && l.target.base == nil && !l.taken {
-		h.noticeRejection(l)
-	}
-	if err != nil {
-		return h.refuse(w, r, l, l.failure(err))
-	}
-	return nil
-}
-
-// answerJSON answers a request that goes nowhere.
-func answerJSON(w http.ResponseWriter, r *http.Request, body []byte) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	_, err := w.Write(body)
-	return err
-}
-
-// prepare makes the request that is forwarded, and the lease for it. Without a
-// provider it is passed on with the client's own credentials.
-func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
-	holder, err := h.authenticate(r, l)
-	if err != nil {
-		return nil, err
-	}
-	if !mayForward(r) {
-		return nil, methodNotAllowed()
-	}
-	if llm.HasDotSegments(r.URL.Path) {
-		return nil, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
-	}
-	v := &l.visit
-	chosen, err := h.choose(r, l)
-	if err != nil {
-		return nil, err
-	}
-	if l.localAnswer = chosen.answer; l.localAnswer != nil {
-		return nil, nil //nolint:nilnil // the request is answered here
-	}
-	if v.model = chosen.model; v.model != "" {
-		l.replacer.Set("http.oauth2_llm.model", v.model)
-	}
-	p := chosen.provider
-	if p == nil {
-		return h.passOn(r, chosen, l, holder), nil
-	}
-	v.provider = p.name
-	l.replacer.Set("http.oauth2_llm.provider", p.placeholder)
-
-	l.provider = p
-	if l.token = p.manager.Current(); l.token == nil {
-		if err := l.awaitToken(r.Context()); err != nil {
-			return nil, err
-		}
-	}
-	forwarded := h.decorated(r, chosen, l, holder)
-	if err := l.takeBody(r, forwarded, &chosen); err != nil {
-		return nil, requestProblem(err)
-	}
-	return forwarded, nil
-}
-
-// mayForward reports whether a request's method is one for LLMs. The answer to a
-// TRACE holds the request, our token and all (RFC 9110 §9.3.8). A CONNECT asks for
-// a tunnel to anywhere, unless it opens a WebSocket over HTTP/2 or HTTP/3.
-func mayForward(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodTrace:
-		return false
-	case http.MethodConnect:
-		return r.ProtoMajor == 2 && r.Header.Get(":protocol") == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket"
-	}
-	return true
-}
-
-// authenticate finds out which client sent a request, and where its key stands.
-func (h *Handler) authenticate(r *http.Request, l *lease) (keyHolder, error) {
-	if h.clientKeys.empty() {
-		return keyHolder{}, nil
-	}
-	client, holder := h.clientKeys.current().authenticate(r.Header)
-	if client == nil {
-		return keyHolder{}, unauthenticated()
-	}
-	l.client = client
-	l.replacer.Set("http.auth.user.id", client.placeholder)
-	return holder, nil
-}
-
-// decorated copies a request, without the client's credentials and with the
-// provider's. The request itself stays as it is: error routes and retries must
-// not see the token (case U06).
-//
-// The token of a provider with a base_url is for the transport to set, where
-// no other module sees it.
-func (h *Handler) decorated(r *http.Request, chosen choice, l *lease, holder keyHolder) *http.Request {
-	p := l.provider
-	filter := h.filters[p.name]
-	copied := r.WithContext(l)
-	copied.Header = filter.header(r.Header, 2+len(p.headerUp.Set))
-	holder.remove(copied.Header)
-	chosen.locked = l.target.base != nil
-	chosen.apply(copied)
-	if query := filter.query(copied.URL.RawQuery); query != copied.URL.RawQuery {
-		address := *copied.URL
-		address.RawQuery = query
-		copied.URL = &address
-	}
-	p.headerUp.Apply(copied.Header)
-	if l.target.base == nil {
-		p.place(copied.Header, l.token)
-	}
-	return copied
-}
-
-// passOn copies a request that is no provider's, without the client's key of
-// this gateway.
-func (h *Handler) passOn(r *http.Request, chosen choice, l *lease, holder keyHolder) *http.Request {
-	copied := r.WithContext(l)
-	copied.Header = r.Header.Clone()
-	holder.remove(copied.Header)
-	chosen.restore()
-	chosen.apply(copied)
-	if copied.Method != http.MethodConnect {
-		l.visit.body = watchBody(r, copied, new(credentialFilter))
-	}
-	return copied
-}
-
-// upstreamStatus is where reverse_proxy puts the status of the upstream's answer.
-const upstreamStatus = "http.reverse_proxy.status_code"
-
-// noticeRejection drops a token that the upstream refused behind a plain
-// reverse_proxy, so that the next request gets a new one (case U01). The answer
-// has been passed on already.
-func (h *Handler) noticeRejection(l *lease) {
-	if status, ok := l.replacer.Get(upstreamStatus); ok && status == http.StatusUnauthorized {
-		l.provider.manager.Reject(l.token)
-	}
-}
-
-// refuse ends a request with an error.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err error) error {
-	var p *problem
-	if !errors.As(err, &p) {
-		return err
-	}
-	l.note(p)
-	return h.answer(w, r, p, l.visit.bodyRead || l.visit.body.read())
-}
-
-// note puts an error where the operator sees it: in the access log, in
-// placeholders and in the log. Why there is no token is in the log already,
-// once for all requests; why the LLM could not be reached is not.
-func (l *lease) note(p *problem) {
-	l.visit.errorKind, l.visit.errorCode = p.kind, p.code
-	l.replacer.Set("http.oauth2_llm.error.type", p.kind)
-	l.replacer.Set("http.oauth2_llm.error.code", p.code)
-	level := zapcore.DebugLevel
-	switch {
-	case p.cause == nil:
-	case p.kind == llm.TypeUpstream,
-		(p.code == codeTransportRequired || p.code == codeNoUpstream) && l.handler.misroutes.now():
-		level = zapcore.ErrorLevel
-	}
-	if c := l.handler.logger.Check(level, "request failed"); c != nil {
-		upstream, _ := l.replacer.GetString("http.reverse_proxy.upstream.hostport")
-		c.Write(zap.String("provider", l.visit.provider), zap.String("upstream", upstream), zap.String("request_id", p.identify()),
-			zap.String("code", p.code), zap.Int("status", p.status), zap.String("problem", p.message), zap.NamedError("cause", p.cause))
-	}
 }
 
 // Interface guards

@@ -56,18 +56,7 @@ func TestU09EachEventOfABoundProviderPassesBeforeTheNextIsMade(t *testing.T) {
 			g := route.start(t, "", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/event-stream")
 				w.Header().Set("X-Protocol", r.Proto)
-				for i := 0; ; i++ {
-					fmt.Fprintf(w, "data: %d\n\n", i)
-					_ = http.NewResponseController(w).Flush()
-					select {
-					case _, more := <-next:
-						if !more {
-							return
-						}
-					case <-r.Context().Done():
-						return
-					}
-				}
+				sendEventsOneByOne(w, r, next)
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
@@ -75,20 +64,7 @@ func TestU09EachEventOfABoundProviderPassesBeforeTheNextIsMade(t *testing.T) {
 			if route.upstreamHTTP2 != (response.Header.Get("X-Protocol") == "HTTP/2.0") || route.clientHTTP2 != (response.Proto == "HTTP/2.0") {
 				t.Errorf("the client speaks %s, the gateway %s", response.Proto, response.Header.Get("X-Protocol"))
 			}
-			for i := range 20 {
-				if i > 0 {
-					next <- struct{}{}
-				}
-				want := fmt.Sprintf("data: %d\n\n", i)
-				got := make([]byte, len(want))
-				if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != want {
-					t.Fatalf("%q came, %v, want %q", got, err, want)
-				}
-			}
-			close(next)
-			if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
-				t.Errorf("the stream ended with %q, %v", rest, err)
-			}
+			wantEventsOneByOne(t, response, next)
 		})
 	}
 }

@@ -50,37 +50,50 @@ func TestU09EachEventPassesBeforeTheNextIsMade(t *testing.T) {
 			next := make(chan struct{})
 			g := streaming(t, newCorpAuth(t), "", "", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", contentType)
-				for i := 0; ; i++ {
-					fmt.Fprintf(w, "data: %d\n\n", i)
-					_ = http.NewResponseController(w).Flush()
-					select {
-					case _, more := <-next:
-						if !more {
-							return
-						}
-					case <-r.Context().Done():
-						return
-					}
-				}
+				sendEventsOneByOne(w, r, next)
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			response := g.open(ctx, t)
-			for i := range 20 {
-				if i > 0 {
-					next <- struct{}{}
-				}
-				want := fmt.Sprintf("data: %d\n\n", i)
-				got := make([]byte, len(want))
-				if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != want {
-					t.Fatalf("%q came, %v, want %q", got, err, want)
-				}
-			}
-			close(next)
-			if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
-				t.Errorf("the stream ended with %q, %v", rest, err)
-			}
+			wantEventsOneByOne(t, response, next)
 		})
+	}
+}
+
+// sendEventsOneByOne answers with an event for each that it is asked for, until
+// next is closed.
+func sendEventsOneByOne(w http.ResponseWriter, r *http.Request, next <-chan struct{}) {
+	for i := 0; ; i++ {
+		fmt.Fprintf(w, "data: %d\n\n", i)
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case _, more := <-next:
+			if !more {
+				return
+			}
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// wantEventsOneByOne fails the test unless each event comes before the next is
+// asked for, and nothing after the last.
+func wantEventsOneByOne(t *testing.T, response *http.Response, next chan<- struct{}) {
+	t.Helper()
+	for i := range 20 {
+		if i > 0 {
+			next <- struct{}{}
+		}
+		want := fmt.Sprintf("data: %d\n\n", i)
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != want {
+			t.Fatalf("%q came, %v, want %q", got, err, want)
+		}
+	}
+	close(next)
+	if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
+		t.Errorf("the stream ended with %q, %v", rest, err)
 	}
 }
 
