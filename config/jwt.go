@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -229,13 +230,24 @@ func (a *assertion) fingerprint(ctx context.Context) (string, error) {
 	return fingerprint, a.explain(err)
 }
 
+// explain says which field is wrong, and which file.
 func (a *assertion) explain(err error) error {
 	wrong, ok := errors.AsType[*tokens.AssertionError](err)
 	if !ok {
 		return err
 	}
-	fields := map[string]string{"key": a.keyField, "certificate": "jwt.certificate_file", "claims": "jwt.claims", "alg": "jwt.alg"}
-	return a.provider.misconfigured(a.name, fields[wrong.Part], wrong.Err)
+	field, path := "jwt."+wrong.Part, ""
+	switch wrong.Part {
+	case "key":
+		field, path = a.keyField, a.key.path()
+	case "certificate":
+		field, path = "jwt.certificate_file", a.certificate.path()
+	}
+	cause := wrong.Err
+	if path != "" {
+		cause = fmt.Errorf("the file %s %w", shownPath(path), cause)
+	}
+	return a.provider.misconfigured(a.name, field, cause)
 }
 
 // ownHeaders are the members of a JOSE header that fields stand for, or that

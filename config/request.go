@@ -263,6 +263,15 @@ func (v *value) references(kind partKind) []part {
 	return found
 }
 
+// path is the path of the file whose content the value is, if it is that.
+func (v *value) path() string {
+	if v == nil || len(v.parts) != 1 || v.parts[0].kind != partFile {
+		return ""
+	}
+	path, _ := v.environment.path(v.parts[0])
+	return path
+}
+
 // isLiteral reports whether the value stands in the configuration itself.
 func (v *value) isLiteral() bool {
 	return len(v.references(partLiteral)) == len(v.parts)
