@@ -128,8 +128,7 @@ func (keys clientKeys) identify(presented string) *clientKey {
 	return client
 }
 
-// clientKeyHeaders are where a client may put its key: OpenAI's clients use
-// the first, Anthropic's one of the first two, Azure's the last.
+// clientKeyHeaders are where the SDKs of LLM APIs put a client's key.
 var clientKeyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key"}
 
 // A keyHolder says which of the clientKeyHeaders hold a client's key.

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
 // clientCredentials are the headers in which LLM clients send credentials. They
@@ -30,10 +32,6 @@ func isCredentialParameter(name string) bool {
 	}
 	return false
 }
-
-// webSocketKeyPrefix begins the subprotocol in which browsers send a key,
-// because they cannot set headers of a WebSocket.
-const webSocketKeyPrefix = "openai-insecure-api-key."
 
 // A credentialFilter knows what to take off a request for one provider.
 type credentialFilter struct {
@@ -97,7 +95,7 @@ func (f *credentialFilter) header(from http.Header, more int) http.Header {
 	}
 	if protocols, ok := to["Sec-Websocket-Protocol"]; ok {
 		filterList(to, "Sec-Websocket-Protocol", protocols, func(protocol string) bool {
-			return !strings.HasPrefix(strings.ToLower(protocol), webSocketKeyPrefix)
+			return !strings.HasPrefix(strings.ToLower(protocol), llm.WebSocketKeyPrefix)
 		})
 	}
 	return to

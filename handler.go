@@ -78,8 +78,8 @@ type Handler struct {
 	// request goes on for those that come after. Default: 15s.
 	TokenWait caddy.Duration `json:"token_wait,omitempty"`
 
-	// `respond` (the default) answers errors with a body that OpenAI and
-	// Anthropic clients read; `handle` leaves them to `handle_errors`.
+	// `respond` (the default) answers errors with a body that the SDKs
+	// of LLM APIs read; `handle` leaves them to `handle_errors`.
 	Errors string `json:"errors,omitempty"`
 
 	logger     *zap.Logger

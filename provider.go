@@ -102,8 +102,8 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if err != nil {
 		return nil, err
 	}
-	if config.IsTakenByLiteLLM(name) {
-		logger.Warn("LiteLLM and CrewAI take this name for themselves: their clients have to write openai/"+name+"/<model>", zap.String("provider", name))
+	if hint := config.LiteLLMHint(name); hint != "" {
+		logger.Warn(hint, zap.String("provider", name))
 	}
 	for _, warning := range definition.Warnings() {
 		logger.Warn(warning.Message, zap.String("provider", name), zap.String("field", warning.Field))

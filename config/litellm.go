@@ -19,7 +19,11 @@ var liteLLMProviders = []string{
 	"vllm", "volcengine", "voyage", "watsonx", "watsonx_text", "xai", "xinference",
 }
 
-// IsTakenByLiteLLM reports whether LiteLLM knows a provider of this name itself.
-func IsTakenByLiteLLM(name string) bool {
-	return slices.Contains(liteLLMProviders, strings.ToLower(name))
+// LiteLLMHint says what clients of LiteLLM have to write if it knows a provider of
+// this name itself. It is empty for all other names.
+func LiteLLMHint(name string) string {
+	if !slices.Contains(liteLLMProviders, strings.ToLower(name)) {
+		return ""
+	}
+	return "LiteLLM and CrewAI take this name for themselves: their clients have to write openai/" + name + "/<model>"
 }

@@ -8,8 +8,8 @@ type Token struct {
 	Value Secret
 	// Lifetime counts from the moment before the token request was sent.
 	Lifetime time.Duration
-	// RefreshIn is when the issuer wants the token replaced (refresh_in of
-	// Microsoft's servers); 0 where it said nothing.
+	// RefreshIn is when the issuer wants the token replaced (refresh_in, which is
+	// in no RFC); 0 where it said nothing.
 	RefreshIn time.Duration
 
 	obtained instant
