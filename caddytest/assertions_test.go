@@ -17,8 +17,7 @@ import (
 
 // What is in assertions besides a signature that is right.
 
-// A JWK names its own kid and alg, a variable holds a PEM in one line: both work
-// without anything else being said.
+// A variable holds a PEM in one line, with \n for its line ends.
 func TestAPrivateKeyCanBeAJWKOrAVariable(t *testing.T) {
 	key := newSigningKey(t, "ES256")
 	t.Setenv("TEST_JWK", key.file("JWK"))
@@ -58,7 +57,7 @@ func TestAnAssertionNamesItsCertificate(t *testing.T) {
 		"by SHA-1":                       {"thumbprint x5t", map[string]any{"x5t": x5t}},
 		"by SHA-256, and holds it":       {"thumbprint x5t#S256\nx5c", map[string]any{"x5t#S256": x5tS256, "x5c": chain}},
 		"by no thumbprint, and holds it": {"thumbprint none\nx5c", map[string]any{"x5c": chain}},
-		"by a key_id":                    {"thumbprint none\nkey_id k", map[string]any{"kid": "k"}},
+		"by a key_id as well":            {"key_id k", map[string]any{"x5t#S256": x5tS256, "kid": "k"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The server finds the key by its kid, if there is one.

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,8 @@ import (
 // A rotated secret is a file that a token request is made of.
 type rotated struct {
 	file, old, next string
-	// fields are those of the provider that refer to the file.
-	fields string
+	// fields are those of the provider that refer to the file, in field.
+	fields, field string
 	// accept makes the server take one content of the file and no other.
 	accept func(auth *authServer, content string)
 	// exchange is set if the file is the subject token of an exchange.
@@ -34,6 +35,7 @@ func rotations(t *testing.T) map[string]rotated {
 	return map[string]rotated{
 		"the key of private_key_jwt": {
 			file: "key.pem", old: oldKey.file("PKCS#8"), next: nextKey.file("SEC 1"),
+			field:  "jwt.key_file",
 			fields: "auth_method private_key_jwt\njwt {\nalg ES256\nkey_file {{folder}}/key.pem\n}",
 			accept: func(auth *authServer, content string) {
 				auth.register(oauthClient{id: "client_a", key: keys[content], method: goidc.AuthnMethodPrivateKeyJWT})
@@ -41,11 +43,13 @@ func rotations(t *testing.T) map[string]rotated {
 		},
 		"the client's secret": {
 			file: "secret", old: "the-old-secret", next: "the-next-secret",
+			field:  "client_secret",
 			fields: "client_secret {file.{{folder}}/secret}",
 			accept: func(auth *authServer, content string) { auth.register(oauthClient{id: "client_a", secret: content}) },
 		},
 		"the subject token of an exchange": {
 			file: "subject-token", old: "the-old-subject-token", next: "the-next-subject-token",
+			field: "token_request.params.subject_token",
 			fields: "auth_method none\ngrant_type urn:ietf:params:oauth:grant-type:token-exchange\ntoken_request {\n" +
 				"param subject_token {file.{{folder}}/subject-token}\nparam subject_token_type urn:ietf:params:oauth:token-type:jwt\n}",
 			// Behind the exchange the subject token is the client's secret.
@@ -191,7 +195,10 @@ func TestAFileThatIsNoUseLeavesTheValidTokenServing(t *testing.T) {
 					t.Errorf("%d token requests, want %d", n, 1+2*refusals)
 				}
 				log := g.log()
-				if !replaced.sent && !strings.Contains(log, secret.file) {
+				if !replaced.sent && !strings.Contains(log, "provider corp: "+secret.field+": ") {
+					t.Error("the log does not name the field")
+				}
+				if replaced.content == "" && !strings.Contains(log, filepath.Join(g.folder, secret.file)) {
 					t.Error("the log does not name the file")
 				}
 				if strings.Contains(log, canary) || strings.Contains(a.body, canary) {
