@@ -61,6 +61,13 @@ func (b *providerBlock) template(field string, target *config.Template) error {
 	return err
 }
 
+// path parses a field that is the path of a file.
+func (b *providerBlock) path(field string, target *config.Path) error {
+	text, err := b.one(field)
+	*target = config.Path(text).ResolvePaths(folderOf(b.File()))
+	return err
+}
+
 // text parses a field whose type knows how to read it.
 func (b *providerBlock) text(field string, target encoding.TextUnmarshaler) error {
 	text, err := b.one(field)
@@ -69,6 +76,22 @@ func (b *providerBlock) text(field string, target encoding.TextUnmarshaler) erro
 	}
 	if err := target.UnmarshalText([]byte(text)); err != nil {
 		return b.fail(field, "%w", err)
+	}
+	return nil
+}
+
+// block parses a block without arguments: use gets each of its options.
+func (b *providerBlock) block(field string, use func(option string) error) error {
+	if err := b.begin(field); err != nil {
+		return err
+	}
+	if b.NextArg() {
+		return b.fail(field, "takes a block and no arguments")
+	}
+	for nesting := b.Nesting(); b.NextBlock(nesting); {
+		if err := use(b.Val()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -90,6 +113,18 @@ func (b *providerBlock) number(field string, target *int) error {
 	if *target, err = strconv.Atoi(text); err != nil {
 		return b.fail(field, "is no whole number")
 	}
+	return nil
+}
+
+// flag parses a field that is on by being there.
+func (b *providerBlock) flag(field string, target *bool) error {
+	if err := b.begin(field); err != nil {
+		return err
+	}
+	if b.NextArg() {
+		return b.fail(field, "takes no value: it is on where it stands")
+	}
+	*target = true
 	return nil
 }
 

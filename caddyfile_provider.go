@@ -13,6 +13,8 @@ import (
 // unmarshalProvider parses a provider block. Syntax:
 //
 //	provider <name> {
+//		preset             <name>
+//		var                <name> <value>
 //		client_id          <value>
 //		client_secret      <value>
 //		token_url          <url>
@@ -21,17 +23,40 @@ import (
 //		client_id_file     <path>
 //		client_secret_file <path>
 //		refresh_token_file <path>
-//		auth_method        client_secret_post | client_secret_basic | client_secret_basic_raw | none
+//		auth_method        client_secret_post | client_secret_basic | client_secret_basic_raw |
+//		                   client_secret_jwt | private_key_jwt | tls_client_auth | none
 //		grant_type         <grant>
+//		source             request | self_signed | file <path>
 //		token_request {
 //			param    <name> <value>
 //			header   <name> <value>
 //			method   <method>
 //			encoding form | json | query | none
+//			body     <json>
 //			timeout  <duration>
 //			retries  <number>
 //			retry_on <status>...
 //			transport <module> { ... }
+//		}
+//		token_response {
+//			token       <path>...
+//			expiry      <path> seconds | unix | unix_ms | rfc3339 | auto
+//			default_ttl <duration>
+//			max_ttl     <duration>
+//		}
+//		jwt {
+//			alg              <algorithm>
+//			key_file         <path>
+//			key              <value>
+//			key_id           <value>
+//			certificate_file <path>
+//			thumbprint       x5t#S256 | x5t | none
+//			x5c
+//			claim            <name> <value>...
+//			header           <name> <value>
+//			ttl              <duration>
+//			exp_unit         s | ms
+//			iat_skew         <duration>
 //		}
 //		refresh_before     auto | <duration>
 //		base_url           <url>
@@ -40,7 +65,7 @@ import (
 //		}
 //		paths              <pattern>...
 //		transport          <module> { ... }
-//		place              header <name> [<prefix>]
+//		place              header <name> [<prefix>] | query <name>
 //		header_up          [+|-|?]<name> [<value>]
 //	}
 //
@@ -60,6 +85,7 @@ func (d *Declarations) unmarshalProvider(disp *caddyfile.Dispenser) error {
 			return err
 		}
 	}
+	b.provider.ResolvePaths(folderOf(disp.File()))
 	if err := b.provider.ValidateLiterals(name); err != nil {
 		return err
 	}
@@ -91,11 +117,21 @@ func (b *providerBlock) field(name string) error {
 	case templates[name] != nil:
 		return b.template(name, templates[name])
 	case files[name] != nil:
-		text, err := b.one(name)
-		*files[name] = config.Path(text).ResolvePaths(folderOf(b.File()))
-		return err
+		return b.path(name, files[name])
 	}
 	switch name {
+	case "preset":
+		text, err := b.one(name)
+		p.Preset = text
+		return err
+	case "var":
+		return b.variable()
+	case "source":
+		return b.source()
+	case "token_response":
+		return b.tokenResponse()
+	case "jwt":
+		return b.jwt()
 	case "scope":
 		if err := b.begin(name); err != nil {
 			return err
@@ -128,8 +164,36 @@ func (b *providerBlock) field(name string) error {
 		return b.headerUp()
 	}
 	return b.unknown(name, "", "client_id", "client_secret", "token_url", "scope", "refresh_token",
-		"client_id_file", "client_secret_file", "refresh_token_file", "auth_method", "grant_type",
-		"token_request", "refresh_before", "base_url", "model", "paths", "transport", "place", "header_up")
+		"client_id_file", "client_secret_file", "refresh_token_file", "auth_method", "grant_type", "source",
+		"token_request", "token_response", "jwt", "refresh_before", "base_url", "model", "paths", "transport", "place", "header_up",
+		"preset", "var")
+}
+
+func (b *providerBlock) variable() error {
+	name, value, err := b.pair("var")
+	if err != nil {
+		return err
+	}
+	if err := b.begin("vars." + name); err != nil {
+		return err
+	}
+	if b.provider.Vars == nil {
+		b.provider.Vars = make(map[string]config.Template)
+	}
+	b.provider.Vars[name] = template(b.Dispenser, value)
+	return nil
+}
+
+func (b *providerBlock) source() error {
+	if err := b.begin("source"); err != nil {
+		return err
+	}
+	arguments := b.RemainingArgs()
+	if len(arguments) == 0 || len(arguments) > 2 {
+		return b.fail("source", "is one of request, self_signed, file <path>")
+	}
+	b.provider.Source = config.Source(strings.Join(arguments, " "))
+	return nil
 }
 
 func (b *providerBlock) model() error {
@@ -185,13 +249,15 @@ func (b *providerBlock) place() error {
 	if err := b.begin("place"); err != nil {
 		return err
 	}
-	arguments := b.RemainingArgs()
-	if len(arguments) < 2 || len(arguments) > 3 || arguments[0] != "header" {
-		return b.fail("place", `is written as: header <name> [<prefix>], with a prefix such as "Bearer "`)
-	}
-	b.provider.Place.Header = arguments[1]
-	if len(arguments) == 3 {
-		b.provider.Place.Prefix = &arguments[2]
+	switch arguments := b.RemainingArgs(); {
+	case len(arguments) == 2 && arguments[0] == "query":
+		b.provider.Place.Query = arguments[1]
+	case len(arguments) == 2 && arguments[0] == "header":
+		b.provider.Place.Header = arguments[1]
+	case len(arguments) == 3 && arguments[0] == "header":
+		b.provider.Place.Header, b.provider.Place.Prefix = arguments[1], &arguments[2]
+	default:
+		return b.fail("place", `is written as: header <name> [<prefix>], with a prefix such as "Bearer "; or as: query <name>`)
 	}
 	return nil
 }

@@ -1,45 +1,50 @@
 package oauth2llm
 
 import (
+	"encoding/json"
 	"strconv"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
 )
 
 func (b *providerBlock) tokenRequest() error {
-	if err := b.begin("token_request"); err != nil {
-		return err
-	}
-	if b.NextArg() {
-		return b.fail("token_request", "takes a block and no arguments")
-	}
 	request := &b.provider.TokenRequest
-	for nesting := b.Nesting(); b.NextBlock(nesting); {
-		var err error
-		switch option := b.Val(); option {
+	return b.block("token_request", func(option string) error {
+		switch option {
 		case "param":
-			err = b.param(request)
+			return b.param(request)
 		case "header":
-			err = b.header(request)
+			return b.header(request)
 		case "method":
-			err = b.template("token_request.method", &request.Method)
+			return b.template("token_request.method", &request.Method)
 		case "encoding":
-			err = b.template("token_request.encoding", &request.Encoding)
+			return b.template("token_request.encoding", &request.Encoding)
+		case "body":
+			return b.body(request)
 		case "timeout":
-			err = b.text("token_request.timeout", &request.Timeout)
+			return b.text("token_request.timeout", &request.Timeout)
 		case "retries":
 			request.Retries = new(int)
-			err = b.number("token_request.retries", request.Retries)
+			return b.number("token_request.retries", request.Retries)
 		case "retry_on":
-			err = b.statuses(request)
+			return b.statuses(request)
 		case "transport":
-			err = b.transport("token_request.transport", &request.Transport)
-		default:
-			err = b.unknown(option, "token_request", "param", "header", "method", "encoding", "timeout", "retries", "retry_on", "transport")
+			return b.transport("token_request.transport", &request.Transport)
 		}
-		if err != nil {
-			return err
-		}
+		return b.unknown(option, "token_request", "param", "header", "method", "encoding", "body", "timeout", "retries", "retry_on", "transport")
+	})
+}
+
+// body parses JSON. Its syntax error shows nothing of it.
+func (b *providerBlock) body(request *config.TokenRequest) error {
+	const field = "token_request.body"
+	text, err := b.one(field)
+	if err != nil {
+		return err
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &object) != nil || request.Body.UnmarshalJSON([]byte(withoutShorthands.Replace(text))) != nil {
+		return b.fail(field, "is no JSON object; put it between backticks, on one line or several")
 	}
 	return nil
 }

@@ -41,6 +41,8 @@ type credentialFilter struct {
 	// guarded are the names that a Connection header or a trailer must not
 	// mention: what is removed, and what the gateway sets itself.
 	guarded map[string]struct{}
+	// parameter is the query parameter that the token goes into, if it does.
+	parameter string
 }
 
 // newCredentialFilter removes the client's credentials but for kept headers,
@@ -140,16 +142,23 @@ func filterList(header http.Header, name string, values []string, keep func(stri
 	}
 }
 
-// query returns a query without the parameters that hold credentials; all
-// other bytes stay as they are.
+// query returns a query without the parameters that hold credentials.
 func (f *credentialFilter) query(raw string) string {
+	return withoutParameters(raw, func(name string) bool {
+		return isCredentialParameter(name) || name != "" && strings.EqualFold(name, f.parameter)
+	})
+}
+
+// withoutParameters returns a query without some parameters; all other bytes stay
+// as they are.
+func withoutParameters(raw string, drop func(name string) bool) string {
 	if raw == "" {
 		return raw
 	}
 	var kept strings.Builder
 	dropped := false
 	for pair := range strings.SplitSeq(raw, "&") {
-		if holdsCredential(pair) {
+		if holdsParameter(pair, drop) {
 			dropped = true
 			continue
 		}
@@ -164,15 +173,15 @@ func (f *credentialFilter) query(raw string) string {
 	return kept.String()
 }
 
-// holdsCredential reports whether a credential is in one part of a query between
+// holdsParameter reports whether a parameter is in one part of a query between
 // ampersands. Some servers take a semicolon for an ampersand.
-func holdsCredential(pair string) bool {
+func holdsParameter(pair string, wanted func(name string) bool) bool {
 	for parameter := range strings.SplitSeq(pair, ";") {
 		name, _, _ := strings.Cut(parameter, "=")
 		if unescaped, err := url.QueryUnescape(name); err == nil {
 			name = unescaped
 		}
-		if isCredentialParameter(name) {
+		if wanted(name) {
 			return true
 		}
 	}

@@ -179,7 +179,11 @@ func (h *Handler) prepareFilters() {
 	h.filters = make(map[string]*credentialFilter, len(h.providers))
 	for name, p := range h.providers {
 		filter := newCredentialFilter(h.KeepHeaders, p.headerUp.Names()...)
-		filter.remove(p.field)
+		if p.place.Query != "" {
+			filter.parameter = p.place.Query
+		} else {
+			filter.remove(p.place.Header)
+		}
 		h.filters[name] = filter
 	}
 }

@@ -57,7 +57,8 @@ type Declarations struct {
 // declared reports whether there is anything declared.
 func (d *Declarations) declared() bool { return len(d.ConfigFiles) > 0 || len(d.Providers) > 0 }
 
-// load reads the config files and joins them with the providers beside them.
+// load reads the config files, joins them with the providers beside them, and
+// fills in presets.
 func (d *Declarations) load() (config.Providers, error) {
 	all := config.Providers{}
 	for _, path := range d.ConfigFiles {
@@ -72,7 +73,7 @@ func (d *Declarations) load() (config.Providers, error) {
 	if err := all.Complement(d.Providers); err != nil {
 		return nil, err
 	}
-	return all, nil
+	return all.Expand(config.DefaultEnvironment())
 }
 
 // CaddyModule returns the Caddy module information.

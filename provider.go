@@ -50,8 +50,7 @@ type provider struct {
 	// placeholder is the name as placeholders hold it.
 	placeholder any
 
-	field    string
-	prefix   string
+	place    config.EffectivePlace
 	headerUp config.ResolvedHeaderUp
 
 	// bases are where LLM requests go, dials their addresses. transport, if not
@@ -82,10 +81,6 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if err != nil {
 		return nil, err
 	}
-	client, err := definition.Client(name, environment)
-	if err != nil {
-		return nil, err
-	}
 	bases, err := definition.ResolveBaseURLs(name, environment)
 	if err != nil {
 		return nil, err
@@ -94,14 +89,18 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if err != nil {
 		return nil, err
 	}
-	if tokenEndpoint != nil {
-		client.Transport = tokenTransport{tokenEndpoint}
-	}
-	if identity, err := definition.RefreshTokenFingerprint(name, environment); err != nil {
+	kept, err := keptRefreshTokens(definition, name, environment)
+	if err != nil {
 		return nil, err
-	} else if identity != "" {
-		kept, _ := refreshTokens.LoadOrStore(identity, new(tokens.RefreshTokens))
-		client.RefreshTokens = kept.(*tokens.RefreshTokens)
+	}
+	fetcher, err := definition.Fetcher(name, environment, func(client *tokens.Client) {
+		client.RefreshTokens, client.Logger = kept, logger
+		if tokenEndpoint != nil {
+			client.Transport = tokenTransport{tokenEndpoint}
+		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	if config.IsTakenByLiteLLM(name) {
 		logger.Warn("LiteLLM and CrewAI take this name for themselves: their clients have to write openai/"+name+"/<model>", zap.String("provider", name))
@@ -117,8 +116,6 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 		return nil, fmt.Errorf("provider %s: %w", name, err)
 	}
 	state := pooled.(*tokenState)
-	client.Logger = logger
-	place := definition.EffectivePlace()
 	p := &provider{
 		name:        name,
 		placeholder: name,
@@ -126,14 +123,13 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 		fingerprint: fingerprint,
 		manager:     state.manager,
 		unbind: state.manager.Bind(&tokens.Binding{
-			Fetcher:       client,
+			Fetcher:       fetcher,
 			Retries:       definition.EffectiveRetries(),
 			RefreshBefore: time.Duration(definition.RefreshBefore),
 			SecretsDigest: all.SecretsDigest(name, environment),
 			Logger:        logger,
 		}),
-		field:     http.CanonicalHeaderKey(place.Header),
-		prefix:    place.Prefix,
+		place:     definition.EffectivePlace(),
 		headerUp:  headerUp,
 		bases:     bases,
 		dials:     make(map[*config.BaseURL]string),
@@ -213,6 +209,17 @@ func loadTransports(ctx caddy.Context, name string, definition *config.Provider,
 	return upstream, tokenEndpoint, nil
 }
 
+// keptRefreshTokens is what has become of a provider's refresh token, nil if it
+// has none.
+func keptRefreshTokens(definition *config.Provider, name string, environment config.Environment) (*tokens.RefreshTokens, error) {
+	identity, err := definition.RefreshTokenFingerprint(name, environment)
+	if err != nil || identity == "" {
+		return nil, err
+	}
+	kept, _ := refreshTokens.LoadOrStore(identity, new(tokens.RefreshTokens))
+	return kept.(*tokens.RefreshTokens), nil
+}
+
 // release gives up the state of the provider's tokens. Requests under way go
 // on using it.
 func (p *provider) release() {
@@ -232,14 +239,25 @@ func (p *provider) value(token *tokens.Token) string {
 	if known := p.authorization.Load(); known != nil && known.token == token {
 		return known.value
 	}
-	value := &fieldValue{token: token, value: p.prefix + token.Value.Reveal()}
+	value := &fieldValue{token: token, value: p.place.Prefix + token.Value.Reveal()}
 	p.authorization.Store(value)
 	return value.value
 }
 
-// place sets the token where it goes.
-func (p *provider) place(header http.Header, token *tokens.Token) {
-	header[p.field] = []string{p.value(token)}
+// putToken puts the token where it goes on a request whose header is its own, in
+// place of one that is there already.
+func (p *provider) putToken(r *http.Request, token *tokens.Token) {
+	if p.place.Query == "" {
+		r.Header[p.place.Header] = []string{p.value(token)}
+		return
+	}
+	address := *r.URL
+	address.RawQuery = withoutParameters(address.RawQuery, func(name string) bool { return name == p.place.Query })
+	if address.RawQuery != "" {
+		address.RawQuery += "&"
+	}
+	address.RawQuery += p.place.Query + "=" + url.QueryEscape(p.value(token))
+	r.URL = &address
 }
 
 // environment is where values of providers come from.

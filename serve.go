@@ -148,7 +148,7 @@ func (h *Handler) decorated(r *http.Request, chosen choice, l *lease, holder key
 	}
 	p.headerUp.Apply(copied.Header)
 	if l.target.base == nil {
-		p.place(copied.Header, l.token)
+		p.putToken(copied, l.token)
 	}
 	return copied
 }

@@ -191,22 +191,20 @@ func (t *Transport) send(l *lease, r *http.Request) (*http.Response, error) {
 	if l.target.base != nil {
 		hideGateway(out.Header)
 	}
-	p.place(out.Header, l.token)
-	inner := p.transport
-	if inner == nil {
-		inner = &t.HTTPTransport
-	}
 	base := l.target.base
-	if base == nil {
-		return inner.RoundTrip(out)
+	if base != nil {
+		address := *r.URL
+		llm.Aim(&address, base)
+		out.URL, out.Host = &address, base.Host
 	}
-	if p.transport == nil && t.withTLS != nil && base.Scheme == "https" {
-		inner = t.withTLS
+	p.putToken(out, l.token)
+	switch {
+	case p.transport != nil:
+		return p.transport.RoundTrip(out)
+	case base != nil && base.Scheme == "https" && t.withTLS != nil:
+		return t.withTLS.RoundTrip(out)
 	}
-	address := *r.URL
-	llm.Aim(&address, base)
-	out.URL, out.Host = &address, base.Host
-	return inner.RoundTrip(out)
+	return t.HTTPTransport.RoundTrip(out)
 }
 
 // hideGateway removes what reverse_proxy adds about the client and this gateway,

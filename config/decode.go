@@ -87,7 +87,17 @@ func (d *decoder) value(n node, v reflect.Value, path string) {
 		}
 		return
 	}
+	if template, ok := reflect.TypeAssert[*JSONTemplate](v.Addr()); ok {
+		if path != "token_request.body" || d.expect(n, path, kindObject) {
+			_ = template.UnmarshalJSON(d.lines.data[n.start:n.end])
+		}
+		return
+	}
 	switch v.Kind() {
+	case reflect.Bool:
+		if d.expect(n, path, kindBoolean) {
+			v.SetBool(n.scalar.(bool))
+		}
 	case reflect.Struct:
 		d.fields(n, v, path)
 	case reflect.Map:
@@ -125,7 +135,7 @@ func (d *decoder) expect(n node, path string, kind nodeKind) bool {
 	switch {
 	case path == "scope" && n.kind == kindList:
 		hint = "; write one string, scopes separated by spaces"
-	case path == "token_request.timeout", path == "refresh_before":
+	case path == "token_request.timeout", path == "refresh_before", strings.HasSuffix(path, "ttl"):
 		hint = `; write a duration such as "10s"`
 	case path == "":
 		hint = "; a provider is an object of fields such as client_id"

@@ -64,6 +64,9 @@ func (e Environment) read(ctx context.Context, p part) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if p.member != "" {
+			return readMember(path, p.member)
+		}
 		return readValueFile(path)
 	case partToken:
 		return e.token(ctx, p.text)
@@ -73,8 +76,10 @@ func (e Environment) read(ctx context.Context, p part) (string, error) {
 		return strconv.FormatInt(e.Now().Unix(), 10), nil
 	case partNowMS:
 		return strconv.FormatInt(e.Now().UnixMilli(), 10), nil
+	case partVar:
+		return "", fmt.Errorf("no variable %s is set: add var %[1]s <value>", shownName(p.text))
 	default:
-		return "", fmt.Errorf("this placeholder has no value here")
+		return "", fmt.Errorf("{%s} has no value here", p.kind)
 	}
 }
 

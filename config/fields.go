@@ -39,7 +39,7 @@ func join(path, name string) string {
 
 // visit calls leaf for each field that is set, in a fixed order, with its path:
 // names of fields and keys of maps, joined by dots. A leaf may change the field
-// and then returns true.
+// and then returns true; an entry of a map that it empties is taken away.
 func visit(v reflect.Value, path string, leaf func(path string, v reflect.Value) (changed bool)) (changed bool) {
 	switch {
 	case v.IsZero():
@@ -54,8 +54,11 @@ func visit(v reflect.Value, path string, leaf func(path string, v reflect.Value)
 			entry := reflect.New(v.Type().Elem()).Elem()
 			entry.Set(v.MapIndex(key))
 			if visit(entry, join(path, key.String()), leaf) {
-				v.SetMapIndex(key, entry)
 				changed = true
+				if entry.IsZero() && entry.Kind() != reflect.Struct {
+					entry = reflect.Value{} // takes the key away
+				}
+				v.SetMapIndex(key, entry)
 			}
 		}
 		return changed
@@ -71,8 +74,15 @@ func sortedKeys(m reflect.Value) []reflect.Value {
 }
 
 // ResolvePaths makes relative paths absolute against a folder: those of the
-// _file fields and of each {file.PATH}.
+// _file fields, of variables that are paths, and of each {file.PATH}.
 func (p *Provider) ResolvePaths(folder string) {
+	if preset := Presets()[p.Preset]; preset != nil {
+		for name, value := range p.Vars {
+			if preset.Vars[name].Path {
+				p.Vars[name] = Template(Path(value).ResolvePaths(folder))
+			}
+		}
+	}
 	visit(reflect.ValueOf(p).Elem(), "", func(_ string, v reflect.Value) bool {
 		switch value := v.Addr().Interface().(type) {
 		case *Template:
@@ -82,6 +92,10 @@ func (p *Provider) ResolvePaths(folder string) {
 				(*value)[i] = (*value)[i].ResolvePaths(folder)
 			}
 		case *Path:
+			*value = value.ResolvePaths(folder)
+		case *JSONTemplate:
+			*value = value.ResolvePaths(folder)
+		case *Source:
 			*value = value.ResolvePaths(folder)
 		}
 		return true

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"hash"
 	"net/http"
@@ -41,6 +42,14 @@ func fingerprint(name string, all Providers, environment Environment) (sum [sha2
 	h.write("method", r.method)
 	h.write("encoding", string(r.encoding))
 	h.write("transport", string(provider.TokenRequest.Transport))
+	h.write("source", r.source)
+	h.write("body", string(provider.TokenRequest.Body))
+	if err := h.writeJSON("token_response", provider.TokenResponse); err != nil {
+		return sum, err
+	}
+	if err := h.writeJSON("jwt", provider.JWT); err != nil {
+		return sum, err
+	}
 	for _, field := range []struct {
 		role   string
 		values []*value
@@ -52,6 +61,9 @@ func fingerprint(name string, all Providers, environment Environment) (sum [sha2
 		{"scope", []*value{r.scope}},
 		{"parameter", r.parameters},
 		{"header", r.header},
+		{"body", r.bodyValues()},
+		{"token_file", []*value{r.tokenFile}},
+		{"jwt", r.jwt.values()},
 	} {
 		for _, v := range field.values {
 			if v == nil {
@@ -104,6 +116,14 @@ func (h hasher) write(texts ...string) {
 		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text))))
 		_, _ = h.Write([]byte(text))
 	}
+}
+
+// writeJSON writes how something is configured; what its values stand for is
+// another matter.
+func (h hasher) writeJSON(role string, configured any) error {
+	encoded, err := json.Marshal(configured)
+	h.write(role, string(encoded))
+	return err
 }
 
 func (h hasher) sum() (sum [sha256.Size]byte) {

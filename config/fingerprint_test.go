@@ -12,7 +12,11 @@ import (
 // fingerprintOf is the fingerprint of p, which must have one.
 func fingerprintOf(t *testing.T, all Providers, environment Environment) string {
 	t.Helper()
-	sum, err := Fingerprint("p", all, environment)
+	expanded, err := all.Expand(environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := Fingerprint("p", expanded, environment)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +82,29 @@ var tokenFields = map[string]struct {
 	"header_up.add":           {`{"A":["1"]}`, false},
 	"header_up.default":       {`{"A":["1"]}`, false},
 	"header_up.delete":        {`["A"]`, false},
+
+	"source":                     {`"file /run/token"`, true},
+	"token_request.body":         {`{"a":{"b":"c"}}`, true},
+	"token_response.token":       {`["token"]`, true},
+	"token_response.expiry":      {`[{"path":"exp","unit":"unix"}]`, true},
+	"token_response.default_ttl": {`"1m"`, true},
+	"token_response.max_ttl":     {`"1h"`, true},
+	"jwt.alg":                    {`"RS256"`, true},
+	"jwt.key_file":               {`"/run/key.pem"`, true},
+	"jwt.key":                    {`"{env.SECRET}"`, true},
+	"jwt.key_id":                 {`"k"`, true},
+	"jwt.certificate_file":       {`"/run/cert.pem"`, true},
+	"jwt.thumbprint":             {`"x5t"`, true},
+	"jwt.x5c":                    {`true`, true},
+	"jwt.claims":                 {`{"n":[1,true]}`, true},
+	"jwt.header":                 {`{"typ":"x"}`, true},
+	"jwt.ttl":                    {`"1m"`, true},
+	"jwt.exp_unit":               {`"ms"`, true},
+	"jwt.iat_skew":               {`"1m"`, true},
+	"place.query":                {`"access_token"`, false},
+	"preset":                     {`"vertex_metadata"`, true},
+	// A variable shapes what holds it, and has to be held by something.
+	"vars": {`{"x":"y"}`, false},
 }
 
 // allPaths lists the fields of a struct and of the structs within.
@@ -104,6 +131,9 @@ func TestEachFieldEitherShapesTheTokenOrDoesNot(t *testing.T) {
 			field, ok := tokenFields[path]
 			if !ok {
 				t.Fatal("nothing says whether this field shapes the token")
+			}
+			if path == "vars" {
+				return
 			}
 			got := fingerprintOf(t, withField(t, path, field.value), testEnvironment())
 			if field.shapes == (got == same) {

@@ -20,6 +20,17 @@ func (p *Provider) Locate(field, file string, line int) {
 // machine than the server; Validate finds the rest. The error joins a
 // *ConfigurationError or *ValidationError for each fault.
 func (p *Provider) ValidateLiterals(name string) error {
+	expanded, err := p.expand(name, noEnvironment())
+	if errors.Is(err, errMissingVars) || errors.Is(err, ErrUnresolvedReference) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return expanded.validateLiterals(name)
+}
+
+func (p *Provider) validateLiterals(name string) error {
 	r, f := p.request(name, noEnvironment())
 	if err := checkName(name); err != nil {
 		f.add("", "%w", err)
@@ -32,6 +43,7 @@ func (p *Provider) ValidateLiterals(name string) error {
 		}
 	}
 	p.validateLimits(f)
+	p.TokenResponse.validate(f)
 	p.validatePlace(f)
 	p.HeaderUp.validate(f, p.EffectivePlace())
 	p.validateTransports(f)
@@ -43,10 +55,7 @@ func (p *Provider) ValidateLiterals(name string) error {
 		// A word such as auth_method is a variable: what it rules out is not known.
 		return errors.Join(errs...)
 	}
-	p.validateGrant(f, r)
-	p.validateParams(f, r)
-	p.validateHeaders(f, r)
-	p.validateEncoding(f, r)
+	p.validateRequest(f, r)
 	return errors.Join(f.errs...)
 }
 

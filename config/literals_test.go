@@ -40,7 +40,7 @@ func TestValidateLiteralsFindsWhatNoEnvironmentCanMend(t *testing.T) {
 		"a placeholder":           {"p", `"client_id":"{CANARY}"`, "client_id: a name in braces is none of"},
 		"a word":                  {"p", `"auth_method":"CANARY"`, "auth_method: is none of"},
 		"a file in a word":        {"p", `"auth_method":"{file./CANARY}"`, "auth_method: {file} cannot stand here"},
-		"a grant":                 {"p", `"grant_type":"refresh_token"`, "grant_type: refresh_token is chosen by itself"},
+		"a grant":                 {"p", `"grant_type":"refresh_token"`, "grant_type: refresh_token needs the field refresh_token"},
 		"a parameter":             {"p", `"token_request":{"params":{"scope":"CANARY"}}`, "token_request.params.scope: set the provider's field"},
 		"a header":                {"p", `"token_request":{"headers":{"Host":["CANARY"]}}`, "token_request.headers.Host: belongs to the connection"},
 		"an encoding":             {"p", `"token_request":{"method":"GET"}`, "token_request.encoding: a GET request has no body"},

@@ -77,7 +77,7 @@ func placeOf(p *Provider, path string) string {
 	return "the provider block"
 }
 
-// mergeInto sets what is set in a or b, and reports the paths set in both.
+// mergeInto sets what is set in a, else in b, and reports the paths set in both.
 func mergeInto(to, a, b reflect.Value, path string, conflict func(path string)) {
 	switch {
 	case to.Kind() == reflect.Struct:
@@ -91,6 +91,7 @@ func mergeInto(to, a, b reflect.Value, path string, conflict func(path string)) 
 			for _, key := range sortedKeys(from) {
 				if to.MapIndex(key).IsValid() {
 					conflict(join(path, shownName(key.String())))
+					continue
 				}
 				to.SetMapIndex(key, from.MapIndex(key))
 			}
@@ -101,5 +102,6 @@ func mergeInto(to, a, b reflect.Value, path string, conflict func(path string)) 
 		to.Set(b)
 	default:
 		conflict(path)
+		to.Set(a)
 	}
 }

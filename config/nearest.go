@@ -12,11 +12,13 @@ func UnknownField(provider, within, name string, known []string) error {
 	return &ConfigurationError{Provider: provider, Field: join(within, shownName(name)), Err: unknownField(name, known)}
 }
 
-func unknownField(name string, known []string) error {
+func unknownField(name string, known []string) error { return unknownName("field", name, known) }
+
+func unknownName(kind, name string, known []string) error {
 	if guess := nearest(name, known); guess != "" {
-		return fmt.Errorf("unknown field; did you mean %s?", guess)
+		return fmt.Errorf("unknown %s; did you mean %s?", kind, guess)
 	}
-	return fmt.Errorf("unknown field; known are %s", strings.Join(known, ", "))
+	return fmt.Errorf("unknown %s; known are %s", kind, strings.Join(known, ", "))
 }
 
 // nearest finds the known name that a misspelt one most probably means: at most

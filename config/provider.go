@@ -18,18 +18,21 @@ import (
 //
 // Every value may hold placeholders: `{env.NAME}` is an environment variable,
 // `{file.PATH}` a file's content without its trailing newline,
-// `{token.PROVIDER}` the access token of another provider, `{uuid}` a random
+// `{json.PATH#MEMBER}` a member of a JSON file (a gjson path),
+// `{token.PROVIDER}` the access token of another provider, `{jwt}` the JWT that
+// `jwt` signs, `{key_fingerprint}` the SHA-256 of its public key, `{uuid}` a random
 // UUID, `{now}` and `{now_ms}` the time in seconds and milliseconds since 1970,
-// `{token_url}` the provider's own token endpoint. A literal brace is written
-// `\{`. A value that is exactly `os.environ/NAME` is that environment variable.
+// `{token_url}` the provider's own token endpoint, `{var.NAME}` a variable of
+// `vars`. A literal brace is written `\{`. A value that is exactly `os.environ/NAME` is that environment variable.
 // What is unset, empty or unreadable is an error.
 type Provider struct {
 	// The client's identifier at the authorization server (RFC 6749 §2.2).
-	// Required.
+	// Required, unless `source` or `preset` makes it needless, or `auth_method` is
+	// `none` and `grant_type` another than `client_credentials`.
 	ClientID Template `json:"client_id,omitempty"`
 
 	// The client's secret (RFC 6749 §2.3.1). Required, unless `auth_method` is
-	// `none`. Refer to it by `{env.NAME}` or `{file.PATH}`: a literal secret
+	// one that needs none. Refer to it by `{env.NAME}` or `{file.PATH}`: a literal secret
 	// can be read by everyone who can read the configuration.
 	ClientSecret Template `json:"client_secret,omitempty"`
 
@@ -43,7 +46,8 @@ type Provider struct {
 	Scope Template `json:"scope,omitempty"`
 
 	// A refresh token (RFC 6749 §6). It is used first; if the server refuses
-	// it, client credentials are used. Default: none.
+	// it, client credentials are used, unless `grant_type` is `refresh_token`.
+	// Default: none.
 	RefreshToken Template `json:"refresh_token,omitempty"`
 
 	// A file that holds the client's identifier, instead of `client_id`. It is
@@ -63,16 +67,30 @@ type Provider struct {
 	// `client_secret_post` sends client_id and client_secret as parameters,
 	// `client_secret_basic` in the Authorization header, form-encoded as the
 	// RFC wants it, `client_secret_basic_raw` the same without that encoding,
-	// for servers that do not undo it, `none` sends the client_id alone.
-	// Default: `client_secret_post`.
+	// for servers that do not undo it, `client_secret_jwt` and `private_key_jwt` a
+	// JWT that is signed with the secret or with the key of `jwt` (RFC 7523 §2.2),
+	// `tls_client_auth` the client_id, which the client certificate of
+	// `token_request.transport` proves (RFC 8705), `none` the client_id alone, if
+	// there is one. Default: `client_secret_post`.
 	AuthMethod Template `json:"auth_method,omitempty"`
 
 	// The grant to ask with (RFC 6749 §4), any word or URN; `none` sends no
 	// grant_type. Default: `client_credentials`.
 	GrantType Template `json:"grant_type,omitempty"`
 
+	// Where tokens come from: `request` asks the token endpoint, `self_signed`
+	// makes the JWT that `jwt` signs the token, `file` and a path reads a token that
+	// something else rotates. Default: `request`.
+	Source Source `json:"source,omitempty"`
+
 	// What else shapes the token request.
 	TokenRequest TokenRequest `json:"token_request,omitzero"`
+
+	// Where the token endpoint's answer holds the token and its end.
+	TokenResponse TokenResponse `json:"token_response,omitzero"`
+
+	// What signs assertions, or tokens.
+	JWT JWT `json:"jwt,omitzero"`
 
 	// How long before its end a token is replaced: a duration such as `5m`, of
 	// which at most half the token's life counts, or `auto`: 20 % of the
@@ -111,6 +129,14 @@ type Provider struct {
 	// Headers of LLM requests that accompany the token.
 	HeaderUp HeaderUp `json:"header_up,omitzero"`
 
+	// A named set of defaults for one kind of provider, such as `azure_openai`;
+	// `caddy oauth2-llm presets` lists them. Every field can still be set. Default:
+	// none.
+	Preset string `json:"preset,omitempty"`
+
+	// The variables of the preset by name, which stand for `{var.NAME}`.
+	Vars map[string]Template `json:"vars,omitempty"`
+
 	// origin says where each field was read from, by its path.
 	origin map[string]position
 }
@@ -123,6 +149,10 @@ type TokenRequest struct {
 
 	// Headers by name.
 	Headers map[string][]Template `json:"headers,omitempty"`
+
+	// A JSON object of further parameters, which may nest. It needs the encoding
+	// `json`, which is the default then.
+	Body JSONTemplate `json:"body,omitempty"`
 
 	// The HTTP method: `POST`, `GET`, `PUT` or `PATCH`. Default: `POST`.
 	Method Template `json:"method,omitempty"`
@@ -149,6 +179,9 @@ type TokenRequest struct {
 	Transport json.RawMessage `json:"transport,omitempty"`
 }
 
+// isSet reports whether anything is configured.
+func (t *TokenRequest) isSet() bool { return !reflect.ValueOf(*t).IsZero() }
+
 // A Model is a model that a provider offers, and what differs for it.
 type Model struct {
 	// The name by which the provider knows the model. Default: the name by which
@@ -170,10 +203,16 @@ type Place struct {
 	// What stands before the token, taken literally, its trailing space too.
 	// Default: `Bearer ` in `Authorization`, nothing in other headers.
 	Prefix *string `json:"prefix,omitempty"`
+
+	// The query parameter that it goes into instead of a header. Default: none.
+	Query string `json:"query,omitempty"`
 }
 
 // EffectivePlace is the place of the token with defaults filled in.
 func (p *Provider) EffectivePlace() EffectivePlace {
+	if p.Place.Query != "" {
+		return EffectivePlace{Query: p.Place.Query}
+	}
 	place := EffectivePlace{Header: "Authorization"}
 	if p.Place.Header != "" {
 		place.Header = http.CanonicalHeaderKey(p.Place.Header)
@@ -187,11 +226,16 @@ func (p *Provider) EffectivePlace() EffectivePlace {
 	return place
 }
 
-// An EffectivePlace is a header and what stands before the token in it.
-type EffectivePlace struct{ Header, Prefix string }
+// An EffectivePlace is a header and what stands before the token in it, or a
+// query parameter.
+type EffectivePlace struct{ Header, Prefix, Query string }
 
-// EffectiveRetries is the number of attempts after the first.
+// EffectiveRetries is the number of attempts after the first. A key or a token
+// file that is of no use now is so a second later.
 func (p *Provider) EffectiveRetries() int {
+	if kind, _, _ := p.Source.parse(); kind != SourceRequest {
+		return 0
+	}
 	if p.TokenRequest.Retries != nil {
 		return *p.TokenRequest.Retries
 	}

@@ -12,13 +12,13 @@ func TestEffectivePlace(t *testing.T) {
 		place string
 		want  EffectivePlace
 	}{
-		"the default":                        {``, EffectivePlace{"Authorization", "Bearer "}},
-		"the default header in other words":  {`"header":"AUTHORIZATION"`, EffectivePlace{"Authorization", "Bearer "}},
-		"another header has no prefix":       {`"header":"x-api-key"`, EffectivePlace{"X-Api-Key", ""}},
-		"another header with a prefix":       {`"header":"X-A","prefix":"Token "`, EffectivePlace{"X-A", "Token "}},
-		"another prefix":                     {`"prefix":"Apikey "`, EffectivePlace{"Authorization", "Apikey "}},
-		"no prefix":                          {`"prefix":""`, EffectivePlace{"Authorization", ""}},
-		"a backslash in a prefix is literal": {`"prefix":"a\\b"`, EffectivePlace{"Authorization", `a\b`}},
+		"the default":                        {``, EffectivePlace{"Authorization", "Bearer ", ""}},
+		"the default header in other words":  {`"header":"AUTHORIZATION"`, EffectivePlace{"Authorization", "Bearer ", ""}},
+		"another header has no prefix":       {`"header":"x-api-key"`, EffectivePlace{"X-Api-Key", "", ""}},
+		"another header with a prefix":       {`"header":"X-A","prefix":"Token "`, EffectivePlace{"X-A", "Token ", ""}},
+		"another prefix":                     {`"prefix":"Apikey "`, EffectivePlace{"Authorization", "Apikey ", ""}},
+		"no prefix":                          {`"prefix":""`, EffectivePlace{"Authorization", "", ""}},
+		"a backslash in a prefix is literal": {`"prefix":"a\\b"`, EffectivePlace{"Authorization", `a\b`, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := valid(t, `"place":{`+test.place+`}`).EffectivePlace(); got != test.want {

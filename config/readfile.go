@@ -1,12 +1,15 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/tidwall/gjson"
 )
 
 // maxFileSize bounds what is read of any file.
@@ -72,6 +75,24 @@ func readValueFile(path string) (string, error) {
 	}
 	if value == "" {
 		return "", fmt.Errorf("%w: the file %s is empty", ErrUnresolvedReference, shownPath(path))
+	}
+	return value, nil
+}
+
+// readMember reads a member of a JSON file, such as the key file of a service
+// account. A member that is no string is its JSON text.
+func readMember(path, member string) (string, error) {
+	content, err := readRegular(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: the file %s %w", ErrUnresolvedReference, shownPath(path), err)
+	}
+	// json.Valid, not gjson.Valid: the latter can exhaust the stack.
+	if !json.Valid(content) {
+		return "", fmt.Errorf("%w: the file %s is no JSON", ErrUnresolvedReference, shownPath(path))
+	}
+	value := gjson.GetBytes(content, member).String()
+	if value == "" {
+		return "", fmt.Errorf("%w: the file %s has no member %s", ErrUnresolvedReference, shownPath(path), shownName(member))
 	}
 	return value, nil
 }

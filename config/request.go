@@ -18,6 +18,13 @@ type request struct {
 	tokenURL, clientID, clientSecret, refreshToken, scope *value
 	parameters, header                                    []*value
 
+	body *structure
+	// jwt is what {jwt} stands for, nil if nothing signs.
+	jwt *assertion
+	// source is one of the kinds of Source, tokenFile the file of SourceFile.
+	source    string
+	tokenFile *value
+
 	authMethod tokens.AuthMethod
 	grantType  string
 	method     string
@@ -30,13 +37,19 @@ func (p *Provider) request(name string, environment Environment) (*request, *fau
 	f := &faults{provider: p, name: name}
 	environment = environment.complete()
 	r := &request{}
+	if p.Preset != "" || len(p.Vars) > 0 {
+		f.add("preset", "is not filled in: call Providers.Expand first")
+	}
 
-	r.tokenURL = p.value(f, environment, "token_url", p.TokenURL.parse, nil)
+	r.authMethod = word(f, environment, "auth_method", p.AuthMethod, tokens.ClientSecretPost,
+		tokens.ClientSecretPost, tokens.ClientSecretBasic, tokens.ClientSecretBasicRaw, tokens.ClientSecretJWT, tokens.PrivateKeyJWT,
+		tokens.TLSClientAuth, tokens.NoAuthentication)
+	r.tokenURL = p.value(f, environment, "token_url", p.TokenURL.parse, r)
 	if r.tokenURL != nil {
 		r.tokenURL.check, r.tokenURL.invalid = checkURL, true
 	}
 	read := func(field string, parse func() ([]part, error)) *value {
-		return p.value(f, environment, field, parse, r.tokenURL)
+		return p.value(f, environment, field, parse, r)
 	}
 	either := func(field string, t Template, file Path) *value {
 		if file != "" {
@@ -46,6 +59,7 @@ func (p *Provider) request(name string, environment Environment) (*request, *fau
 	}
 	r.clientID = either("client_id", p.ClientID, p.ClientIDFile)
 	r.clientSecret = either("client_secret", p.ClientSecret, p.ClientSecretFile)
+	r.jwt = p.assertion(f, environment, r)
 	r.refreshToken = either("refresh_token", p.RefreshToken, p.RefreshTokenFile)
 	if r.scope = read("scope", p.Scope.parse); r.scope != nil {
 		r.scope.check, r.scope.invalid = checkScope, true
@@ -65,24 +79,43 @@ func (p *Provider) request(name string, environment Environment) (*request, *fau
 		}
 	}
 
-	r.authMethod = word(f, environment, "auth_method", p.AuthMethod, tokens.ClientSecretPost,
-		tokens.ClientSecretPost, tokens.ClientSecretBasic, tokens.ClientSecretBasicRaw, tokens.NoAuthentication)
+	r.body = p.structure(p.TokenRequest.Body, func(parse func() ([]part, error)) *value { return read("token_request.body", parse) })
+	var file Path
+	var err error
+	if r.source, file, err = p.Source.parse(); err != nil {
+		f.add("source", "%w", err)
+	}
+	r.tokenFile = read("source", file.parse)
+
 	r.grantType = word(f, environment, "grant_type", p.GrantType, tokens.GrantClientCredentials)
 	r.method = word(f, environment, "token_request.method", p.TokenRequest.Method, "POST", "POST", "GET", "PUT", "PATCH")
-	r.encoding = word(f, environment, "token_request.encoding", p.TokenRequest.Encoding, tokens.EncodingForm,
+	standard := tokens.EncodingForm
+	if r.body != nil {
+		standard = tokens.EncodingJSON
+	}
+	r.encoding = word(f, environment, "token_request.encoding", p.TokenRequest.Encoding, standard,
 		tokens.EncodingForm, tokens.EncodingJSON, tokens.EncodingQuery, tokens.EncodingNone)
 	return r, f
 }
 
 // values lists all values of the request in a fixed order.
 func (r *request) values() []*value {
-	var all []*value
-	for _, v := range []*value{r.tokenURL, r.clientID, r.clientSecret, r.refreshToken, r.scope} {
-		if v != nil {
-			all = append(all, v)
-		}
+	all := present(r.tokenURL, r.clientID, r.clientSecret, r.refreshToken, r.scope)
+	all = append(append(all, r.parameters...), r.header...)
+	all = append(all, r.bodyValues()...)
+	return append(append(all, present(r.tokenFile)...), r.jwt.values()...)
+}
+
+func (r *request) bodyValues() []*value {
+	if r.body == nil {
+		return nil
 	}
-	return append(append(all, r.parameters...), r.header...)
+	return r.body.values
+}
+
+// present lists those values that are there.
+func present(values ...*value) []*value {
+	return slices.DeleteFunc(values, func(v *value) bool { return v == nil })
 }
 
 // word resolves a template that is one word, of a few if there are any.
@@ -114,8 +147,8 @@ type value struct {
 	field, name string
 	parts       []part
 	environment Environment
-	// tokenURL is what {token_url} stands for.
-	tokenURL *value
+	// request is what the value is part of: {token_url} and {jwt} are in it.
+	request *request
 	// check is the rule that what was read must obey; a breach is a
 	// ValidationError if invalid is set.
 	check   func(string) error
@@ -127,14 +160,20 @@ type value struct {
 func (value) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redacted) }
 
 // value parses one value. It is nil if nothing is configured, or nonsense.
-func (p *Provider) value(f *faults, environment Environment, field string, parse func() ([]part, error), tokenURL *value) *value {
+func (p *Provider) value(f *faults, environment Environment, field string, parse func() ([]part, error), r *request) *value {
 	parts, err := parse()
 	for _, part := range parts {
-		switch {
-		case part.kind == partTokenURL && field == "token_url":
+		switch kind := part.kind; {
+		case kind == partTokenURL && field == "token_url":
 			err = errors.New("{token_url} cannot stand in token_url itself")
-		case part.kind == partModel:
+		case kind == partModel:
 			err = errModel
+		case kind == partJWT && strings.HasPrefix(field, "jwt."):
+			err = errors.New("{jwt} cannot stand in jwt itself")
+		case (kind == partJWT || kind == partKeyFingerprint) && !p.JWT.isSet() && r.authMethod != tokens.ClientSecretJWT:
+			err = errNeedsJWT
+		case kind == partKeyFingerprint && strings.HasPrefix(field, "jwt.key"):
+			err = errors.New("{key_fingerprint} cannot stand in the key itself")
 		}
 	}
 	if err != nil {
@@ -144,7 +183,7 @@ func (p *Provider) value(f *faults, environment Environment, field string, parse
 	if len(parts) == 0 {
 		return nil
 	}
-	return &value{provider: p, providerName: f.name, field: field, parts: parts, environment: environment, tokenURL: tokenURL}
+	return &value{provider: p, providerName: f.name, field: field, parts: parts, environment: environment, request: r}
 }
 
 // Read reads the value anew. The error is a *ConfigurationError that wraps
@@ -169,15 +208,20 @@ func (v *value) Read(ctx context.Context) (tokens.Secret, error) {
 }
 
 func (v *value) part(ctx context.Context, p part) (string, error) {
-	if p.kind == partTokenURL {
-		if v.tokenURL == nil {
-			return "", v.broken(errors.New("{token_url} stands for a token_url that is missing or wrong"))
-		}
-		address, err := v.tokenURL.Read(ctx)
+	switch r := v.request; {
+	case p.kind == partTokenURL && r.tokenURL == nil:
+		return "", v.broken(errors.New("{token_url} stands for a token_url that is missing or wrong"))
+	case p.kind == partTokenURL:
+		address, err := r.tokenURL.Read(ctx)
 		return address.Reveal(), err
+	case p.kind == partJWT && r.jwt != nil:
+		signed, err := r.jwt.Read(ctx)
+		return signed.Reveal(), err
+	case p.kind == partKeyFingerprint && r.jwt != nil:
+		return r.jwt.fingerprint(ctx)
 	}
 	text, err := v.environment.read(ctx, p)
-	if errors.Is(err, ErrUnresolvedReference) {
+	if errors.Is(err, ErrUnresolvedReference) || p.kind == partVar {
 		return "", v.provider.misconfigured(v.providerName, v.field, err)
 	}
 	return text, err
@@ -191,14 +235,14 @@ func (v *value) broken(err error) error {
 }
 
 // verify reads the value as far as that needs no network: the token of another
-// provider is not asked for.
+// provider is not asked for, and nothing is signed.
 func (v *value) verify() error {
-	if len(v.references(partToken)) == 0 {
+	if len(v.references(partToken)) == 0 && len(v.references(partJWT)) == 0 {
 		_, err := v.Read(context.Background())
 		return err
 	}
 	for _, p := range v.parts {
-		if p.kind == partToken {
+		if p.kind == partToken || p.kind == partJWT {
 			continue
 		}
 		if _, err := v.part(context.Background(), p); err != nil {
@@ -231,10 +275,10 @@ func (p *Provider) Client(name string, environment Environment) (*tokens.Client,
 	if err := errors.Join(f.errs...); err != nil {
 		return nil, err
 	}
-	if r.tokenURL == nil || r.clientID == nil {
-		return nil, p.misconfigured(name, "", fmt.Errorf("token_url and client_id are required"))
+	if r.tokenURL == nil {
+		return nil, p.misconfigured(name, "token_url", errors.New("required, but missing or empty"))
 	}
-	return &tokens.Client{
+	client := &tokens.Client{
 		Provider:     name,
 		TokenURL:     r.tokenURL.orNil(),
 		AuthMethod:   r.authMethod,
@@ -249,7 +293,15 @@ func (p *Provider) Client(name string, environment Environment) (*tokens.Client,
 		Encoding:     r.encoding,
 		Timeout:      p.EffectiveTimeout(),
 		RetryOn:      p.TokenRequest.RetryOn,
-	}, nil
+		Response:     p.TokenResponse.rules(),
+	}
+	if r.body != nil {
+		client.Body = r.body
+	}
+	if r.authMethod == tokens.PrivateKeyJWT || r.authMethod == tokens.ClientSecretJWT {
+		client.ClientAssertion = r.jwt.orNil()
+	}
+	return client, nil
 }
 
 // orNil keeps a missing value from becoming an interface that is not nil.

@@ -38,6 +38,8 @@ type part struct {
 	text string
 	// path is the path of a file, literals and variables.
 	path []part
+	// member is the gjson path of what is wanted of a JSON file.
+	member string
 	// raw is the part as it was written.
 	raw string
 }
@@ -54,6 +56,13 @@ const (
 	partNowMS    partKind = "now_ms"
 	partTokenURL partKind = "token_url"
 	partModel    partKind = "model"
+
+	partJWT            partKind = "jwt"
+	partKeyFingerprint partKind = "key_fingerprint"
+	// partVar is a variable of a preset; Expand puts its value in its place.
+	partVar partKind = "var"
+	// wordJSON is written for a partFile with a member.
+	wordJSON = "json"
 )
 
 // The errors of a template do not repeat what stands in braces: it may be a
@@ -62,10 +71,11 @@ var (
 	errNoVariable = errors.New("os.environ/ is followed by no name of an environment variable")
 
 	errUnclosed = errors.New(`a "{" has no "}"; write a literal brace as \{`)
-	errUnknown  = errors.New(`a name in braces is none of {env.NAME}, {file.PATH}, {token.PROVIDER}, {uuid}, {now}, {now_ms}, {token_url}; write a literal brace as \{`)
+	errUnknown  = errors.New(`a name in braces is none of {env.NAME}, {file.PATH}, {json.PATH#MEMBER}, {token.PROVIDER}, {jwt}, {key_fingerprint}, {uuid}, {now}, {now_ms}, {token_url}; write a literal brace as \{`)
 	errModel    = errors.New("{model} can stand in base_url only")
 	errNameless = errors.New("a placeholder has no name behind its dot")
-	errNeedsJWT = errors.New("{jwt} and {key_fingerprint} need a jwt block, which this version does not have")
+	errNeedsJWT = errors.New("{jwt} and {key_fingerprint} need a jwt block")
+	errMember   = errors.New("{json.PATH#MEMBER} needs the path of a file and the name of a member")
 )
 
 // osEnviron begins a value that is an environment variable, as in LiteLLM.
@@ -95,7 +105,7 @@ func (t Template) parse() ([]part, error) {
 		case open > 0:
 			parts = append(parts, part{kind: partLiteral, text: rest[:open], raw: rest[:open]})
 		}
-		inside, after, closed := strings.Cut(rest[open+1:], "}")
+		inside, after, closed := cutPlaceholder(rest[open+1:])
 		if !closed {
 			return nil, errUnclosed
 		}
@@ -108,25 +118,50 @@ func (t Template) parse() ([]part, error) {
 	return parts, nil
 }
 
+// cutPlaceholder cuts a text after a "{" where that ends. A path or the name of a
+// provider may hold another placeholder.
+func cutPlaceholder(text string) (inside, after string, closed bool) {
+	depth := 0
+	for i, r := range text {
+		switch {
+		case r == '{':
+			depth++
+		case r == '}' && depth == 0:
+			return text[:i], text[i+1:], true
+		case r == '}':
+			depth--
+		}
+	}
+	return "", "", false
+}
+
 func parsePlaceholder(inside string) (part, error) {
 	word, name, dotted := strings.Cut(inside, ".")
 	p := part{kind: partKind(word), text: name, raw: "{" + inside + "}"}
+	nests := word == wordJSON || p.kind == partFile || p.kind == partToken
 	switch {
-	case word == "jwt" || word == "key_fingerprint":
-		return part{}, errNeedsJWT
-	case strings.Contains(inside, "{"):
+	case !nests && strings.Contains(inside, "{"):
 		return part{}, errUnknown
+	case word == wordJSON:
+		p.kind = partFile
+		path, member, found := strings.Cut(name, "#")
+		if !found || path == "" || member == "" {
+			return part{}, errMember
+		}
+		p.text, p.member = path, member
 	}
 	switch p.kind {
-	case partVariable, partFile, partToken:
-		if name == "" {
+	case partVariable, partFile, partToken, partVar:
+		if p.text == "" {
 			return part{}, errNameless
 		}
 		if p.kind == partFile {
-			p.path = []part{{kind: partLiteral, text: name}}
+			var err error
+			p.path, err = parsePath(p.text)
+			return p, err
 		}
 		return p, nil
-	case partUUID, partNow, partNowMS, partTokenURL, partModel:
+	case partUUID, partNow, partNowMS, partTokenURL, partModel, partJWT, partKeyFingerprint:
 		if dotted {
 			return part{}, errUnknown
 		}
@@ -143,16 +178,28 @@ func literal(text string) Template {
 
 // parse makes the path one part: the content of that file.
 func (p Path) parse() ([]part, error) {
-	parts, err := Template(p).parse()
+	if p == "" {
+		return nil, nil
+	}
+	path, err := parsePath(string(p))
+	if err != nil {
+		return nil, err
+	}
+	return []part{{kind: partFile, path: path}}, nil
+}
+
+// parsePath parses the path of a file.
+func parsePath(path string) ([]part, error) {
+	parts, err := Template(path).parse()
 	if err != nil {
 		return nil, err
 	}
 	for _, part := range parts {
-		if part.kind != partLiteral && part.kind != partVariable {
+		if part.kind != partLiteral && part.kind != partVariable && part.kind != partVar {
 			return nil, errors.New("a path may hold {env.NAME}, and no other placeholder")
 		}
 	}
-	return []part{{kind: partFile, path: parts}}, nil
+	return parts, nil
 }
 
 // constant gives the value of a template that is read once, when the
@@ -210,13 +257,25 @@ func (t Template) ResolvePaths(folder string) Template {
 	}
 	var b strings.Builder
 	for _, p := range parts {
-		// A folder with "}" in its name cannot be written in a placeholder.
-		if p.kind == partFile && !filepath.IsAbs(p.text) && !strings.ContainsAny(folder, "{}") {
-			p.raw = "{file." + filepath.Join(folder, p.text) + "}"
+		if p.kind == partFile {
+			p.raw = p.resolved(folder)
 		}
 		b.WriteString(p.raw)
 	}
 	return Template(b.String())
+}
+
+// resolved is a placeholder for a file, its path absolute against a folder. A
+// folder with braces in its name cannot be written in one.
+func (p part) resolved(folder string) string {
+	if p.path[0].kind != partLiteral || filepath.IsAbs(p.text) || strings.ContainsAny(folder, "{}") {
+		return p.raw
+	}
+	path := filepath.Join(folder, p.text)
+	if p.member != "" {
+		return "{" + wordJSON + "." + path + "#" + p.member + "}"
+	}
+	return "{file." + path + "}"
 }
 
 // ResolvePaths returns a relative path made absolute against a folder. A path

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -39,16 +40,21 @@ func (p *Provider) validate(name string, environment Environment) []error {
 		f.add("", "%w", err)
 	}
 	p.validateCredentials(f, r)
+	readable := true
 	for _, v := range r.values() {
 		if err := v.verify(); err != nil {
 			f.errs = append(f.errs, err)
+			readable = false
 		}
 	}
-	p.validateGrant(f, r)
-	p.validateParams(f, r)
-	p.validateHeaders(f, r)
-	p.validateEncoding(f, r)
+	p.validateRequest(f, r)
+	if r.jwt != nil && readable && len(f.errs) == 0 {
+		if err := r.jwt.check(); err != nil {
+			f.errs = append(f.errs, err)
+		}
+	}
 	p.validateLimits(f)
+	p.TokenResponse.validate(f)
 	p.validatePlace(f)
 	p.HeaderUp.validate(f, p.EffectivePlace())
 	p.validateTransports(f)
@@ -61,9 +67,28 @@ func (p *Provider) validate(name string, environment Environment) []error {
 	return f.errs
 }
 
+// validateRequest looks at what shapes the token request, as far as no value needs
+// to be read for that.
+func (p *Provider) validateRequest(f *faults, r *request) {
+	p.validateSource(f, r)
+	p.validateJWT(f, r)
+	p.validateCertificate(f, r)
+	p.validateGrant(f, r)
+	p.validateParams(f, r)
+	p.validateHeaders(f, r)
+	p.validateEncoding(f, r)
+	p.validateBody(f, r)
+}
+
+// secretless are the methods that send no client_secret.
+var secretless = []tokens.AuthMethod{tokens.NoAuthentication, tokens.PrivateKeyJWT, tokens.TLSClientAuth}
+
 // validateCredentials looks for what is missing, empty or there twice.
 func (p *Provider) validateCredentials(f *faults, r *request) {
-	needless := r.authMethod == tokens.NoAuthentication
+	asked := r.source == SourceRequest
+	needless := slices.Contains(secretless, r.authMethod)
+	// Other grants prove who asks by themselves.
+	anonymous := r.authMethod == tokens.NoAuthentication && r.grantType != tokens.GrantClientCredentials
 	var missing []string
 	for _, required := range []struct {
 		field    string
@@ -71,9 +96,9 @@ func (p *Provider) validateCredentials(f *faults, r *request) {
 		file     Path
 		needless bool
 	}{
-		{"client_id", p.ClientID, p.ClientIDFile, false},
-		{"client_secret", p.ClientSecret, p.ClientSecretFile, needless},
-		{"token_url", p.TokenURL, "", false},
+		{"client_id", p.ClientID, p.ClientIDFile, anonymous || !asked},
+		{"client_secret", p.ClientSecret, p.ClientSecretFile, needless || !asked},
+		{"token_url", p.TokenURL, "", !asked},
 		{"refresh_token", p.RefreshToken, p.RefreshTokenFile, true},
 	} {
 		switch {
@@ -90,14 +115,61 @@ func (p *Provider) validateCredentials(f *faults, r *request) {
 	unsent := map[string]bool{"client_secret": p.ClientSecret != "", "client_secret_file": p.ClientSecretFile != ""}
 	for _, field := range sorted(unsent) {
 		if needless && unsent[field] {
-			f.add(field, "is set, but auth_method none does not send it; remove one of them")
+			f.add(field, "is set, but auth_method %s does not send it; remove one of them", r.authMethod)
 		}
 	}
 }
 
+// validateCertificate looks for the certificate that proves the client's identity.
+func (p *Provider) validateCertificate(f *faults, r *request) {
+	if r.authMethod != tokens.TLSClientAuth {
+		return
+	}
+	var transport struct {
+		Protocol string `json:"protocol"`
+		TLS      struct {
+			File     string `json:"client_certificate_file"`
+			Automate string `json:"client_certificate_automate"`
+		} `json:"tls"`
+	}
+	_ = json.Unmarshal(p.TokenRequest.Transport, &transport)
+	if p.TokenRequest.Transport == nil || transport.Protocol == "http" && transport.TLS.File == "" && transport.TLS.Automate == "" {
+		f.add("token_request.transport", "has no client certificate, which auth_method tls_client_auth needs; set tls_client_auth in it")
+	}
+}
+
 func (p *Provider) validateGrant(f *faults, r *request) {
-	if r.grantType == tokens.GrantRefreshToken {
-		f.add("grant_type", "refresh_token is chosen by itself where the field refresh_token is set; remove grant_type")
+	if r.grantType == tokens.GrantRefreshToken && r.refreshToken == nil {
+		f.add("grant_type", "refresh_token needs the field refresh_token")
+	}
+}
+
+// validateBody looks for what would be sent twice, or not at all.
+func (p *Provider) validateBody(f *faults, r *request) {
+	const body = "token_request.body"
+	if r.body == nil {
+		return
+	}
+	if r.encoding != tokens.EncodingJSON {
+		f.add(body, "is sent with token_request.encoding json only")
+	}
+	members, _ := r.body.root.(map[string]any)
+	if members == nil {
+		f.add(body, "must be a JSON object")
+	}
+	sent := map[string]bool{
+		"grant_type":    r.grantType != tokens.GrantNone,
+		"client_id":     r.clientID != nil,
+		"client_secret": r.clientSecret != nil,
+		"scope":         r.scope != nil,
+		"refresh_token": r.refreshToken != nil,
+	}
+	for _, name := range sorted(members) {
+		if sent[name] {
+			f.add(body, "%s is sent already, from the provider's field %[1]s; keep one of them", shownName(name))
+		} else if _, twice := p.TokenRequest.Params[name]; twice {
+			f.add(body, "%s is in token_request.params too; keep one of them", shownName(name))
+		}
 	}
 }
 
@@ -199,6 +271,10 @@ func (p *Provider) validateLimits(f *faults) {
 }
 
 func (p *Provider) validatePlace(f *faults) {
+	if p.Place.Query != "" {
+		p.validateQueryPlace(f)
+		return
+	}
 	switch place := p.EffectivePlace(); {
 	case !IsHeaderName(place.Header):
 		f.add("place.header", "is no name of a header")
@@ -210,6 +286,15 @@ func (p *Provider) validatePlace(f *faults) {
 		if err := checkHeaderValue(place.Prefix); err != nil {
 			f.add("place.prefix", "%w", err)
 		}
+	}
+}
+
+func (p *Provider) validateQueryPlace(f *faults) {
+	switch {
+	case p.Place.Header != "" || p.Place.Prefix != nil:
+		f.add("place.query", "is set beside place.header; keep one of them")
+	case strings.ContainsFunc(p.Place.Query, func(r rune) bool { return r <= ' ' || r >= 0x7F || strings.ContainsRune("&=#+%;{}", r) }):
+		f.add("place.query", "is no plain name of a query parameter")
 	}
 }
 

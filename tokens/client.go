@@ -24,7 +24,14 @@ const (
 	// ClientSecretBasicRaw is the same without the encoding, for servers that
 	// do not undo it.
 	ClientSecretBasicRaw AuthMethod = "client_secret_basic_raw"
-	// NoAuthentication sends the client_id alone.
+	// ClientSecretJWT and PrivateKeyJWT send a JWT that is signed with the
+	// client's secret or key (RFC 7523 §2.2).
+	ClientSecretJWT AuthMethod = "client_secret_jwt"
+	PrivateKeyJWT   AuthMethod = "private_key_jwt"
+	// TLSClientAuth sends the client_id; the client's certificate proves it
+	// (RFC 8705 §2.1). Transport must have one.
+	TLSClientAuth AuthMethod = "tls_client_auth"
+	// NoAuthentication sends the client_id alone, if there is one.
 	NoAuthentication AuthMethod = "none"
 )
 
@@ -62,7 +69,7 @@ type Parameter struct {
 	Value Value
 }
 
-// A Client asks one token endpoint for access tokens (RFC 6749 §4.4 and §6).
+// A Client asks one token endpoint for access tokens (RFC 6749 §4.4, §4.5 and §6).
 // It makes one attempt per call and does not follow redirects: a redirected
 // token request would hand the secret to whoever is named (case T18).
 type Client struct {
@@ -76,11 +83,17 @@ type Client struct {
 	GrantType    string
 	ClientID     Value
 	ClientSecret Value
-	// RefreshToken, if set, is used first, with grant_type=refresh_token.
+	// ClientAssertion is the JWT of ClientSecretJWT and PrivateKeyJWT.
+	ClientAssertion Value
+	// RefreshToken, if set, is used first, with grant_type=refresh_token, and
+	// alone if that is the GrantType.
 	RefreshToken Value
 	Scope        Value
 	Parameters   []Parameter
-	Header       []Parameter
+	// Body, if set, reads as a JSON object: parameters that form and query
+	// cannot express. It needs EncodingJSON.
+	Body   Value
+	Header []Parameter
 	// Method defaults to POST, Encoding to EncodingForm.
 	Method   string
 	Encoding Encoding
@@ -89,6 +102,8 @@ type Client struct {
 	Timeout time.Duration
 	// RetryOn names statuses that count as an outage besides 408, 429 and 5xx.
 	RetryOn []int
+	// Response says where an answer holds the token and its end.
+	Response TokenResponse
 	// Transport defaults to one that is shared by all clients of the process.
 	Transport http.RoundTripper
 	// RefreshTokens keeps rotated refresh tokens. It must be the same for all
@@ -98,8 +113,8 @@ type Client struct {
 	// Logger, if set, gets warnings about odd answers, each once.
 	Logger *zap.Logger
 
-	memory              RefreshTokens
-	warnOnce, scopeOnce sync.Once
+	memory                 RefreshTokens
+	assumedOnce, scopeOnce sync.Once
 }
 
 // Fetch makes one token request, or two where a refresh token is refused and

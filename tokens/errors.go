@@ -109,6 +109,8 @@ func (e *AuthenticationError) advice() string {
 		return "the authorization server answers, but not with a token: ask its operators if it lasts"
 	case errors.Is(e.Err, errClientCertificate):
 		return "the server wants a client certificate: set tls_client_auth in the transport of token_request"
+	case errors.Is(e.Err, errTokenFile):
+		return "check what writes that file"
 	case errors.Is(e.Err, errNoTLS):
 		return "should token_url begin with http://?"
 	}
@@ -117,7 +119,7 @@ func (e *AuthenticationError) advice() string {
 
 // adviceFor says what the person on call can do about a failure.
 var adviceFor = map[string]string{
-	CodeInvalidClient:        "check client_id, client_secret and auth_method",
+	CodeInvalidClient:        "check client_id, client_secret or the key, and auth_method",
 	CodeInvalidScope:         "check scope",
 	CodeUnauthorizedClient:   "allow this client the grant_type at the authorization server",
 	CodeInvalidGrant:         "the refresh token or assertion is expired, revoked or used up: obtain a new one",

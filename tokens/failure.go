@@ -27,22 +27,34 @@ var knownRefusals = []string{
 	CodeUnsupportedGrantType, CodeInvalidRequest, CodeInvalidTarget,
 }
 
+// errorPlaces and descriptionPlaces are where answers hold an error code and its
+// description: first as RFC 6749 §5.2 says, then as others do.
+var (
+	errorPlaces       = []string{"error", "errorCode", "error.status", "error.code", "code"}
+	descriptionPlaces = []string{"error_description", "errorMessage", "message"}
+)
+
 // refusal says what an answer that is an error means: first by its status,
 // where that says "later", then by its error code, then by its status again.
-func (c *Client) refusal(failed *AuthenticationError, members func(string) gjson.Result, readable bool, p *prepared, contentType string) {
+func (c *Client) refusal(failed *AuthenticationError, content content, p *prepared, contentType string) {
 	code := ""
-	if readable {
-		if value := members("error"); value.Type == gjson.String && errorCode.MatchString(value.Str) {
-			code = p.sensitive.clean(value.Str)
-		}
+	for _, place := range errorPlaces {
 		// An object or a list could hide a secret behind its escapes.
-		if value := members("error_description"); value.Type == gjson.String {
+		value := content.at(place)
+		if (value.Type == gjson.String || value.Type == gjson.Number) && errorCode.MatchString(value.String()) {
+			code = p.sensitive.clean(value.String())
+			break
+		}
+	}
+	for _, place := range descriptionPlaces {
+		if value := content.at(place); value.Type == gjson.String && value.Str != "" {
 			failed.Description = p.sensitive.clean(value.Str)
+			break
 		}
 	}
 	switch status := failed.Status; {
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusServiceUnavailable,
-		slices.Contains(c.RetryOn, status), code == "temporarily_unavailable", code == "server_error", code == "slow_down":
+		slices.Contains(c.RetryOn, status), slices.Contains(passingErrors, code):
 		failed.Code, failed.temporary = CodeUnavailable, true
 	case slices.Contains(knownRefusals, code):
 		failed.Code = code
@@ -58,6 +70,9 @@ func (c *Client) refusal(failed *AuthenticationError, members func(string) gjson
 		failed.Err = fmt.Errorf("the answer holds no error code (%s)", mediaType(contentType))
 	}
 }
+
+// passingErrors are the error codes that say "later".
+var passingErrors = []string{"temporarily_unavailable", "server_error", "slow_down", "internal_failure"}
 
 // networkError says what a failed exchange means.
 func (c *Client) networkError(err error) *AuthenticationError {

@@ -3,6 +3,7 @@ package tokens
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -14,28 +15,46 @@ import (
 )
 
 // lifetime reads how long a token lives, counted from start, the moment before
-// the request was sent: expires_in, else the token's own exp, else DefaultTTL.
-// It is never for ever and never more than MaxTTL (cases T01 to T09).
-func (c *Client) lifetime(members func(string) gjson.Result, token string, start time.Time) (time.Duration, error) {
-	if expiresIn := members("expires_in"); expiresIn.Exists() && expiresIn.Type != gjson.Null && expiresIn.String() != "" {
-		seconds, ok := number(expiresIn)
-		if !ok || seconds <= 0 {
-			return 0, errors.New("expires_in is no number above 0")
+// the request was sent: by the first rule for what is there, else by the token's
+// own exp, else DefaultTTL, which is then assumed. It is never for ever and never
+// more than MaxTTL (cases T01 to T09).
+func (r *TokenResponse) lifetime(content content, token string, start time.Time) (lifetime time.Duration, assumed bool, err error) {
+	for _, rule := range r.expiryRules() {
+		value := content.at(rule.Path)
+		if !isSet(value) {
+			continue
 		}
-		return clampSeconds(seconds), nil
-	}
-	if exp, ok := expiryClaim(token); ok {
-		seconds := exp - float64(start.UnixNano())/1e9
-		if seconds <= 0 {
-			return 0, errors.New("the token has expired already, by its exp claim")
+		lifetime, err := rule.Unit.read(value, start)
+		if err != nil {
+			return 0, false, fmt.Errorf("%s %w", rule.Path, err)
 		}
-		return clampSeconds(seconds), nil
+		return r.clamp(lifetime), false, nil
 	}
-	c.warnOnce.Do(func() {
-		c.logger().Warn("the authorization server does not say how long its tokens live",
-			zap.String("provider", c.Provider), zap.Duration("assumed", DefaultTTL))
-	})
-	return DefaultTTL, nil
+	return r.lifetimeOf(token, start)
+}
+
+// lifetimeOf is the lifetime of a token that nothing was said about.
+func (r *TokenResponse) lifetimeOf(token string, start time.Time) (lifetime time.Duration, assumed bool, err error) {
+	exp, ok := expiryClaim(token)
+	if !ok {
+		return r.clamp(orDefault(r.DefaultTTL, DefaultTTL)), true, nil
+	}
+	if lifetime = sinceEpoch(exp, start); lifetime <= 0 {
+		return 0, false, errExpired
+	}
+	return r.clamp(lifetime), false, nil
+}
+
+var errExpired = errors.New("the token has expired already, by its exp claim: check the clocks of this machine and of the server")
+
+func (r *TokenResponse) clamp(lifetime time.Duration) time.Duration {
+	return min(lifetime, orDefault(r.MaxTTL, MaxTTL))
+}
+
+// logAssumedLifetime warns that nothing says how long tokens live.
+func logAssumedLifetime(logger *zap.Logger, provider string, assumed time.Duration) {
+	logger.Warn("the authorization server does not say how long its tokens live",
+		zap.String("provider", provider), zap.Duration("assumed", assumed))
 }
 
 // number reads a JSON number, or a string that holds one: servers send 3600,
@@ -53,7 +72,7 @@ func number(r gjson.Result) (float64, bool) {
 }
 
 // parseNumber reads a number. One that is out of range is infinite, which
-// clampSeconds cuts (case T09).
+// seconds cuts (case T09).
 func parseNumber(text string) (float64, bool) {
 	value, err := strconv.ParseFloat(text, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(value) {
@@ -62,11 +81,17 @@ func parseNumber(text string) (float64, bool) {
 	return value, true
 }
 
-func clampSeconds(seconds float64) time.Duration {
-	if seconds >= MaxTTL.Seconds() {
-		return MaxTTL
-	}
-	return time.Duration(seconds * float64(time.Second))
+// longest is more than any lifetime that is believed.
+const longest = 100 * 365 * 24 * time.Hour
+
+// seconds makes a duration of a number of seconds that may be out of range.
+func seconds(number float64) time.Duration {
+	return time.Duration(min(max(number, -longest.Seconds()), longest.Seconds()) * float64(time.Second))
+}
+
+// sinceEpoch is the time from start to a Unix time.
+func sinceEpoch(unix float64, start time.Time) time.Duration {
+	return seconds(unix - float64(start.UnixNano())/1e9)
 }
 
 // expiryClaim reads the exp claim of a token that is a signed JWT (RFC 7519
@@ -87,16 +112,14 @@ func expiryClaim(token string) (float64, bool) {
 	return number(exp)
 }
 
-// refreshIn reads when Microsoft's servers want a token replaced: refresh_in,
-// in seconds, or refresh_on, a Unix time (case T35).
-func refreshIn(members func(string) gjson.Result, start time.Time) time.Duration {
-	if seconds, ok := number(members("refresh_in")); ok && seconds > 0 {
-		return clampSeconds(seconds)
+// refreshIn reads when a server wants a token replaced: refresh_in, in seconds,
+// or refresh_on, a Unix time (case T35).
+func (r *TokenResponse) refreshIn(content content, start time.Time) time.Duration {
+	if number, ok := number(content.at("refresh_in")); ok && number > 0 {
+		return r.clamp(seconds(number))
 	}
-	if at, ok := number(members("refresh_on")); ok {
-		if seconds := at - float64(start.UnixNano())/1e9; seconds > 0 {
-			return clampSeconds(seconds)
-		}
+	if at, ok := number(content.at("refresh_on")); ok {
+		return r.clamp(max(sinceEpoch(at, start), 0))
 	}
 	return 0
 }
@@ -107,8 +130,8 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	if value == "" {
 		return 0
 	}
-	if seconds, ok := parseNumber(value); ok {
-		return min(clampSeconds(max(seconds, 0)), retryAfterLimit)
+	if number, ok := parseNumber(value); ok {
+		return min(max(seconds(number), 0), retryAfterLimit)
 	}
 	if at, err := http.ParseTime(value); err == nil && at.After(now) {
 		return min(at.Sub(now), retryAfterLimit)

@@ -37,6 +37,22 @@ func (s *sensitive) add(secret Secret) {
 		base64.RawURLEncoding.EncodeToString([]byte(value)))
 }
 
+// addNested adds the texts of a decoded JSON value.
+func (s *sensitive) addNested(value any) {
+	switch v := value.(type) {
+	case string:
+		s.add(NewSecret(v))
+	case []any:
+		for _, element := range v {
+			s.addNested(element)
+		}
+	case map[string]any:
+		for _, member := range v {
+			s.addNested(member)
+		}
+	}
+}
+
 // quotedForms are the inside of a text as a JSON string, with and without the
 // escapes that make it fit for HTML.
 func quotedForms(text string) []string {

@@ -94,7 +94,7 @@ func (c *Client) fetchWithRefreshToken(ctx context.Context) (Token, error) {
 		switch {
 		case err == nil:
 			return answer.token, nil
-		case failed == nil || failed.Code != CodeInvalidGrant || c.ClientSecret == nil:
+		case failed == nil || failed.Code != CodeInvalidGrant || !c.hasClientCredentials():
 			return Token{}, err
 		}
 		c.refreshTokens().refuse()
@@ -103,6 +103,15 @@ func (c *Client) fetchWithRefreshToken(ctx context.Context) (Token, error) {
 	}
 	answer, err := c.request(ctx, GrantClientCredentials, Secret{})
 	return answer.token, err
+}
+
+// hasClientCredentials reports whether there is something to fall back to when the
+// refresh token is refused.
+func (c *Client) hasClientCredentials() bool {
+	if c.GrantType == GrantRefreshToken {
+		return false
+	}
+	return c.ClientSecret != nil || c.ClientAssertion != nil || c.AuthMethod == TLSClientAuth
 }
 
 // keepRefreshToken keeps a rotated refresh token. An answer without one means

@@ -24,10 +24,7 @@ type prepared struct {
 func (c *Client) prepare(ctx context.Context, grantType string, refreshToken Secret) (*prepared, error) {
 	p := &prepared{}
 	parameters := url.Values{}
-	header := http.Header{
-		"Accept":     {"application/json"},
-		"User-Agent": {"caddy-oauth2-llm"},
-	}
+	header := http.Header{}
 	if grantType != GrantNone {
 		parameters.Set("grant_type", grantType)
 	}
@@ -69,6 +66,8 @@ func (c *Client) prepare(ctx context.Context, grantType string, refreshToken Sec
 		p.sensitive.add(value)
 		header.Add(field.Name, value.Reveal())
 	}
+	setDefault(header, "Accept", "application/json")
+	setDefault(header, "User-Agent", "caddy-oauth2-llm")
 	return p, c.render(ctx, p, parameters, header)
 }
 
@@ -95,12 +94,23 @@ func (c *Client) authenticate(ctx context.Context, p *prepared, parameters url.V
 		p.basic(header, url.QueryEscape(id.Reveal()), url.QueryEscape(secret.Reveal()))
 	case ClientSecretBasicRaw:
 		p.basic(header, id.Reveal(), secret.Reveal())
+	case ClientSecretJWT, PrivateKeyJWT:
+		assertion, err := read(ctx, c.ClientAssertion)
+		if err != nil {
+			return err
+		}
+		p.sensitive.add(assertion)
+		parameters.Set("client_id", id.Reveal())
+		parameters.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		parameters.Set("client_assertion", assertion.Reveal())
+	case ClientSecretPost:
+		if !secret.Empty() {
+			parameters.Set("client_secret", secret.Reveal())
+		}
+		fallthrough
 	default:
 		if !id.Empty() {
 			parameters.Set("client_id", id.Reveal())
-		}
-		if !secret.Empty() && c.AuthMethod != NoAuthentication {
-			parameters.Set("client_secret", secret.Reveal())
 		}
 	}
 	return nil
@@ -136,15 +146,9 @@ func (c *Client) render(ctx context.Context, p *prepared, parameters url.Values,
 		body = parameters.Encode()
 		setDefault(header, "Content-Type", "application/x-www-form-urlencoded")
 	case EncodingJSON:
-		members := make(map[string]string, len(parameters))
-		for name := range parameters {
-			members[name] = parameters.Get(name)
-		}
-		encoded, err := json.Marshal(members)
-		if err != nil {
+		if body, err = c.jsonBody(ctx, p, parameters); err != nil {
 			return err
 		}
-		body = string(encoded)
 		setDefault(header, "Content-Type", "application/json")
 	case EncodingQuery:
 		// The endpoint's own query must be kept (RFC 6749 §3.2).
@@ -164,6 +168,29 @@ func (c *Client) render(ctx context.Context, p *prepared, parameters url.Values,
 	}
 	p.request.Header = header
 	return nil
+}
+
+// jsonBody makes one JSON object of the parameters and of what nests.
+func (c *Client) jsonBody(ctx context.Context, p *prepared, parameters url.Values) (string, error) {
+	members := make(map[string]any, len(parameters))
+	nested, err := read(ctx, c.Body)
+	if err != nil {
+		return "", err
+	}
+	if !nested.Empty() {
+		// Numbers stay as they are written.
+		decoder := json.NewDecoder(strings.NewReader(nested.Reveal()))
+		decoder.UseNumber()
+		if err := decoder.Decode(&members); err != nil {
+			return "", &AuthenticationError{Provider: c.Provider, Code: CodeRefused, Err: errors.New("the body of the token request is no JSON object")}
+		}
+		p.sensitive.addNested(members)
+	}
+	for name := range parameters {
+		members[name] = parameters.Get(name)
+	}
+	encoded, err := json.Marshal(members)
+	return string(encoded), err
 }
 
 func setDefault(header http.Header, name, value string) {

@@ -1,13 +1,11 @@
 package tokens
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -47,93 +45,60 @@ func (c *Client) read(response *http.Response, p *prepared, start time.Time) (an
 		failed.Code, failed.Err = CodeInvalidResponse, errors.New("the answer is larger than 1 MiB")
 		return answer{}, failed
 	}
-	members, ok := parseAnswer(body, contentType)
-	if ok {
-		for _, name := range []string{"access_token", "refresh_token", "id_token"} {
-			p.sensitive.add(NewSecret(members(name).String()))
-		}
+	content := parseAnswer(body, contentType, response.Header, c.Response.tokenPlaces())
+	for _, place := range append([]string{"access_token", "refresh_token", "id_token"}, c.Response.tokenPlaces()...) {
+		p.sensitive.add(NewSecret(content.at(place).String()))
 	}
-	if response.StatusCode/100 != 2 || (ok && isError(members("error"))) {
-		c.refusal(failed, members, ok, p, contentType)
+	if response.StatusCode/100 != 2 || isError(content.at("error")) {
+		c.refusal(failed, content, p, contentType)
 		return answer{}, failed
 	}
 	failed.Code = CodeInvalidResponse
-	if !ok {
-		failed.temporary, failed.Err = true, noToken(contentType)
-		return answer{}, failed
-	}
-	a := answer{refreshToken: NewSecret(members("refresh_token").String())}
-	if len(strings.TrimSpace(members("access_token").String())) == 0 {
-		failed.temporary, failed.Err = true, noToken(contentType)
+	a := answer{refreshToken: NewSecret(content.at("refresh_token").String())}
+	value, found := c.Response.token(content)
+	if !found {
+		failed.temporary, failed.Err = true, c.Response.noToken(contentType)
 		return a, failed
 	}
-	if a.token, err = c.readToken(members, start); err != nil {
+	if a.token, err = c.readToken(content, value, start); err != nil {
 		failed.Err = err
 		return a, failed
 	}
-	c.compareScope(p.scope, members("scope"))
+	c.compareScope(p.scope, content.at("scope"))
 	return a, nil
-}
-
-// noToken is what servers behind a load balancer that is being replaced answer
-// for a while (case T12).
-func noToken(contentType string) error {
-	return fmt.Errorf("the answer holds no access_token (%s)", mediaType(contentType))
 }
 
 // isError reports whether an error member says something: some servers send
 // "error": null or "" beside a token.
 func isError(e gjson.Result) bool { return e.Exists() && e.Type != gjson.Null && e.String() != "" }
 
-// parseAnswer returns a look-up of the answer's members. Servers send JSON
-// under any media type (case T14), and forms (case T15).
-func parseAnswer(body []byte, contentType string) (members func(name string) gjson.Result, ok bool) {
-	text := strings.TrimSpace(string(body))
-	if strings.HasPrefix(text, "{") {
-		// json.Valid, not gjson.Valid: the latter can exhaust the stack.
-		if !json.Valid([]byte(text)) {
-			return nil, false
-		}
-		return func(name string) gjson.Result { return gjson.Get(text, name) }, true
-	}
-	if media := mediaType(contentType); media != "application/x-www-form-urlencoded" && media != "text/plain" {
-		return nil, false
-	}
-	form, err := url.ParseQuery(text)
-	if err != nil || (!form.Has("access_token") && !form.Has("error")) {
-		return nil, false
-	}
-	return func(name string) gjson.Result {
-		if !form.Has(name) {
-			return gjson.Result{}
-		}
-		return gjson.Result{Type: gjson.String, Str: form.Get(name)}
-	}, true
-}
-
-// readToken reads the access token and its lifetime out of a good answer.
-func (c *Client) readToken(members func(string) gjson.Result, start time.Time) (Token, error) {
-	value := members("access_token")
+// readToken makes a token of what a good answer holds.
+func (c *Client) readToken(content content, value gjson.Result, start time.Time) (Token, error) {
 	if value.Type != gjson.String {
-		return Token{}, errors.New("access_token is no string")
+		return Token{}, errors.New("the token is no string")
 	}
-	for _, r := range []byte(value.Str) {
-		// What a header may not carry would break the request, not the token
-		// endpoint (case T20).
-		if r <= ' ' || r >= 0x7f {
-			return Token{}, errors.New("access_token holds a character that a header may not carry")
-		}
+	if !isSendable(value.Str) {
+		return Token{}, errors.New("the token holds a character that a header may not carry")
 	}
-	switch strings.ToLower(members("token_type").String()) {
+	switch strings.ToLower(content.at("token_type").String()) {
 	case "mac", "n_a", "dpop", "pop":
 		// A token of a type that is not understood must not be used (RFC 6749 §7.1).
 		return Token{}, errors.New("token_type is not Bearer")
 	}
-	lifetime, err := c.lifetime(members, value.Str, start)
+	lifetime, assumed, err := c.Response.lifetime(content, value.Str, start)
 	if err != nil {
 		return Token{}, err
 	}
-	return Token{Value: NewSecret(value.Str), Lifetime: lifetime, RefreshIn: refreshIn(members, start)}, nil
+	if assumed {
+		c.assumedOnce.Do(func() { logAssumedLifetime(c.logger(), c.Provider, lifetime) })
+	}
+	return Token{Value: NewSecret(value.Str), Lifetime: lifetime, RefreshIn: c.Response.refreshIn(content, start)}, nil
+}
+
+// isSendable reports whether a header may carry a token: what it may not would
+// break LLM requests, not the token request (case T20).
+func isSendable(token string) bool {
+	return !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 func mediaType(contentType string) string {

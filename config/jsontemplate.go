@@ -1,0 +1,167 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// A JSONTemplate is a JSON value whose strings may hold placeholders. A string
+// that is exactly `{now}` or `{now_ms}` stands for a number. It may hold a
+// literal secret, so it prints as [redacted].
+type JSONTemplate json.RawMessage
+
+// Format implements fmt.Formatter: no verb shows the text.
+func (JSONTemplate) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redacted) }
+
+// String implements fmt.Stringer, and with it zap.Any.
+func (JSONTemplate) String() string { return tokens.Redacted }
+
+// LogValue implements slog.LogValuer.
+func (JSONTemplate) LogValue() slog.Value { return slog.StringValue(tokens.Redacted) }
+
+// MarshalJSON gives the JSON value.
+func (t JSONTemplate) MarshalJSON() ([]byte, error) { return t, nil }
+
+// UnmarshalJSON takes any JSON value.
+func (t *JSONTemplate) UnmarshalJSON(data []byte) error {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil {
+		return err
+	}
+	*t = compact.Bytes()
+	return nil
+}
+
+// JSONString is the JSONTemplate of one template.
+func JSONString(t Template) JSONTemplate { return marshal(string(t)) }
+
+// JSONList is the JSONTemplate of a list of templates.
+func JSONList(list ...Template) JSONTemplate {
+	texts := make([]string, len(list))
+	for i, t := range list {
+		texts[i] = string(t)
+	}
+	return marshal(texts)
+}
+
+// marshal writes JSON in which no letter of a placeholder is escaped.
+func marshal(value any) JSONTemplate {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(value)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// decode gives the JSON value, its numbers as they are written.
+func (t JSONTemplate) decode() (value any) {
+	decoder := json.NewDecoder(bytes.NewReader(t))
+	decoder.UseNumber()
+	_ = decoder.Decode(&value)
+	return value
+}
+
+// mapStrings replaces all strings of a decoded JSON value. Names of members
+// stay. Strings are visited in a fixed order.
+func mapStrings(value any, replace func(string) any) any {
+	switch v := value.(type) {
+	case string:
+		return replace(v)
+	case []any:
+		for i := range v {
+			v[i] = mapStrings(v[i], replace)
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			v[name] = mapStrings(v[name], replace)
+		}
+	}
+	return value
+}
+
+// ResolvePaths returns the value with its relative {file.PATH}s made absolute
+// against a folder.
+func (t JSONTemplate) ResolvePaths(folder string) JSONTemplate {
+	return marshal(mapStrings(t.decode(), func(text string) any { return string(Template(text).ResolvePaths(folder)) }))
+}
+
+// A structure is a JSONTemplate of a token request. It implements tokens.Value
+// and reads as JSON.
+type structure struct {
+	// root is the decoded JSON value, with a *value in place of each string.
+	root   any
+	values []*value
+	name   string
+}
+
+// structure parses a JSONTemplate. It is nil if there is none, or nonsense.
+func (p *Provider) structure(t JSONTemplate, read func(parse func() ([]part, error)) *value) *structure {
+	if len(t) == 0 {
+		return nil
+	}
+	s := &structure{}
+	s.root = mapStrings(t.decode(), func(text string) any {
+		v := read(Template(text).parse)
+		if v == nil {
+			return ""
+		}
+		s.values = append(s.values, v)
+		return v
+	})
+	return s
+}
+
+// Read renders the JSON value.
+func (s *structure) Read(ctx context.Context) (tokens.Secret, error) {
+	rendered, err := render(ctx, s.root)
+	if err != nil {
+		return tokens.Secret{}, err
+	}
+	return tokens.NewSecret(string(marshal(rendered))), nil
+}
+
+func render(ctx context.Context, node any) (any, error) {
+	var err error
+	switch n := node.(type) {
+	case *value:
+		text, err := n.Read(ctx)
+		if err != nil || !n.isTime() {
+			return text.Reveal(), err
+		}
+		return json.Number(text.Reveal()), nil
+	case []any:
+		rendered := make([]any, len(n))
+		for i := range n {
+			if rendered[i], err = render(ctx, n[i]); err != nil {
+				return nil, err
+			}
+		}
+		return rendered, nil
+	case map[string]any:
+		rendered := make(map[string]any, len(n))
+		for name := range n {
+			if rendered[name], err = render(ctx, n[name]); err != nil {
+				return nil, err
+			}
+		}
+		return rendered, nil
+	}
+	return node, nil
+}
+
+// isTime reports whether the value is {now} or {now_ms} and nothing else.
+func (v *value) isTime() bool {
+	return len(v.parts) == 1 && (v.parts[0].kind == partNow || v.parts[0].kind == partNowMS)
+}
+
+// Format implements fmt.Formatter: a tokens.Client that is printed shows none of
+// its values.
+func (structure) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redacted) }

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// A Source says where a provider's tokens come from: `request`, `self_signed`, or
+// `file` and a path.
+type Source string
+
+// The kinds of sources.
+const (
+	SourceRequest    = "request"
+	SourceSelfSigned = "self_signed"
+	SourceFile       = "file"
+)
+
+// parse splits the source into its kind and the path of a file.
+func (s Source) parse() (kind string, file Path, err error) {
+	kind, path, _ := strings.Cut(string(s), " ")
+	path = strings.TrimSpace(path)
+	switch {
+	case s == "":
+		return SourceRequest, "", nil
+	case kind == SourceFile && path != "":
+		return SourceFile, Path(path), nil
+	case (kind == SourceRequest || kind == SourceSelfSigned) && path == "":
+		return kind, "", nil
+	}
+	return SourceRequest, "", errors.New("is none of request, self_signed, file <path>")
+}
+
+// ResolvePaths returns the source with a relative path made absolute against a
+// folder.
+func (s Source) ResolvePaths(folder string) Source {
+	kind, file, err := s.parse()
+	if err != nil || kind != SourceFile {
+		return s
+	}
+	return Source(SourceFile + " " + string(file.ResolvePaths(folder)))
+}
+
+// validateSource refuses fields of a token request where none is made.
+func (p *Provider) validateSource(f *faults, r *request) {
+	if r.source == SourceRequest {
+		return
+	}
+	unused := map[string]bool{
+		"client_id":            p.ClientID != "" || p.ClientIDFile != "",
+		"client_secret":        p.ClientSecret != "" || p.ClientSecretFile != "",
+		"token_url":            p.TokenURL != "",
+		"scope":                p.Scope != "",
+		"refresh_token":        p.RefreshToken != "" || p.RefreshTokenFile != "",
+		"auth_method":          p.AuthMethod != "",
+		"grant_type":           p.GrantType != "",
+		"token_request":        p.TokenRequest.isSet(),
+		"token_response.token": len(p.TokenResponse.Token) > 0, "token_response.expiry": len(p.TokenResponse.Expiry) > 0,
+	}
+	for _, field := range sorted(unused) {
+		if unused[field] {
+			f.add(field, "is not used: with source %s no token endpoint is asked", r.source)
+		}
+	}
+}
+
+// Fetcher builds what obtains the provider's tokens. Where that is a token
+// endpoint, complete may add what the configuration does not hold, such as the
+// transport. The error is that of Validate.
+func (p *Provider) Fetcher(name string, environment Environment, complete func(*tokens.Client)) (tokens.Fetcher, error) {
+	r, f := p.request(name, environment)
+	if err := errors.Join(f.errs...); err != nil {
+		return nil, err
+	}
+	switch r.source {
+	case SourceSelfSigned:
+		if r.jwt == nil {
+			return nil, p.misconfigured(name, "jwt", errors.New("is missing: something has to sign"))
+		}
+		return &tokens.SelfSigned{Provider: name, JWT: r.jwt.orNil(), TTL: r.jwt.TTL, Response: p.TokenResponse.rules()}, nil
+	case SourceFile:
+		return &tokens.TokenFile{Provider: name, File: r.tokenFile.orNil(), Response: p.TokenResponse.rules()}, nil
+	}
+	client, err := p.Client(name, environment)
+	if err == nil && complete != nil {
+		complete(client)
+	}
+	return client, err
+}

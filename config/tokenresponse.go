@@ -1,0 +1,78 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+// A TokenResponse says where the token endpoint's answer holds the token, and
+// when that ends. Places are gjson paths, such as `data.token`, or names of
+// headers, such as `header:X-Subject-Token`.
+type TokenResponse struct {
+	// Where the token is; the first place that holds something counts.
+	// Default: `access_token`.
+	Token []string `json:"token,omitempty"`
+
+	// What says when the token ends; the first whose path holds something counts.
+	// Behind these the `exp` claim of a token that is a JWT counts.
+	// Default: `expires_in`, in `seconds`.
+	Expiry []ExpiryRule `json:"expiry,omitempty"`
+
+	// How long a token lives of which nothing says so. Default: `5m`.
+	DefaultTTL Duration `json:"default_ttl,omitzero"`
+
+	// The longest life that is believed. Default: `24h`.
+	MaxTTL Duration `json:"max_ttl,omitzero"`
+}
+
+// An ExpiryRule is a place in the answer, and how to read what it holds.
+type ExpiryRule struct {
+	// The place.
+	Path string `json:"path,omitempty"`
+
+	// `seconds` from now, `unix` or `unix_ms` (seconds or milliseconds since 1970),
+	// `rfc3339` (a date), or `auto`, which tells them apart by their size.
+	Unit string `json:"unit,omitempty"`
+}
+
+func (t *TokenResponse) rules() tokens.TokenResponse {
+	rules := tokens.TokenResponse{
+		Token:      t.Token,
+		DefaultTTL: time.Duration(t.DefaultTTL),
+		MaxTTL:     time.Duration(t.MaxTTL),
+	}
+	for _, rule := range t.Expiry {
+		rules.Expiry = append(rules.Expiry, tokens.ExpiryRule{Path: rule.Path, Unit: tokens.ExpiryUnit(rule.Unit)})
+	}
+	return rules
+}
+
+// validate looks for places and units that there cannot be.
+func (t *TokenResponse) validate(f *faults) {
+	for _, place := range t.Token {
+		checkPlace(f, "token_response.token", place)
+	}
+	units := tokens.ExpiryUnits()
+	for _, rule := range t.Expiry {
+		checkPlace(f, "token_response.expiry", rule.Path)
+		if !slices.Contains(units, tokens.ExpiryUnit(rule.Unit)) {
+			f.add("token_response.expiry", "a unit is none of seconds, unix, unix_ms, rfc3339, auto")
+		}
+	}
+	if t.DefaultTTL < 0 {
+		f.add("token_response.default_ttl", "must be above 0")
+	}
+	if t.MaxTTL < 0 {
+		f.add("token_response.max_ttl", "must be above 0")
+	}
+}
+
+func checkPlace(f *faults, field, place string) {
+	header, isHeader := strings.CutPrefix(place, "header:")
+	if place == "" || isHeader && !IsHeaderName(header) {
+		f.add(field, "a path is empty, or names no header; write one such as access_token, data.token or header:X-Token")
+	}
+}

@@ -1,0 +1,70 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A SelfSigned is a token that is a JWT of our own: nobody is asked for it.
+type SelfSigned struct {
+	// Provider names the provider in errors.
+	Provider string
+	// JWT signs a token, TTL is the life that it gives it.
+	JWT Value
+	TTL time.Duration
+	// Response bounds the token's life.
+	Response TokenResponse
+}
+
+// Fetch signs a token.
+func (s *SelfSigned) Fetch(ctx context.Context) (Token, error) {
+	value, err := s.JWT.Read(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	return Token{Value: value, Lifetime: s.Response.clamp(orDefault(s.TTL, DefaultAssertionTTL))}, nil
+}
+
+// A TokenFile is a token that something else keeps in a file and rotates there.
+type TokenFile struct {
+	// Provider names the provider in errors.
+	Provider string
+	// File reads the token.
+	File Value
+	// Response says how long a token lives that does not say so itself.
+	Response TokenResponse
+}
+
+// errTokenFile is about what a token file holds.
+var errTokenFile = errors.New("the token file holds no usable token")
+
+// Fetch reads the token.
+func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
+	start := time.Now()
+	content, err := f.File.Read(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	token := strings.TrimSpace(content.Reveal())
+	failed := &AuthenticationError{Provider: f.Provider, Code: CodeInvalidResponse, temporary: true}
+	if token == "" || !isSendable(token) {
+		failed.Err = fmt.Errorf("%w: it is empty, or holds white space or other characters that a header may not carry", errTokenFile)
+		return Token{}, failed
+	}
+	lifetime, _, err := f.Response.lifetimeOf(token, start)
+	if err != nil {
+		failed.Err = fmt.Errorf("%w: %w", errTokenFile, err)
+		return Token{}, failed
+	}
+	return Token{Value: NewSecret(token), Lifetime: lifetime}, nil
+}
+
+// Interface guards
+var (
+	_ Fetcher = (*Client)(nil)
+	_ Fetcher = (*SelfSigned)(nil)
+	_ Fetcher = (*TokenFile)(nil)
+)
