@@ -121,3 +121,43 @@ func TestARetriedAssertionIsSignedAnew(t *testing.T) {
 		})
 	}
 }
+
+// net/http repeats what it takes for harmless on a new connection when a kept one
+// breaks before there is an answer. The server may have seen the assertion.
+func TestAnAssertionIsNotRepeatedWhenAConnectionBreaks(t *testing.T) {
+	key := newSigningKey(t, "RS256")
+	for name, test := range map[string]struct {
+		client            oauthClient
+		fields, parameter string
+	}{
+		"private_key_jwt": {
+			oauthClient{id: "client_a", key: key, method: goidc.AuthnMethodPrivateKeyJWT},
+			"auth_method private_key_jwt\njwt {\nalg RS256\nkey_file {{folder}}/key.pem\n}", "client_assertion",
+		},
+		"a JWT bearer grant": {oauthClient{id: "client_a", secret: "s", key: key}, "client_secret s\n" + jwtBearer(aboutAUser...), "assertion"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			auth := newAuthServer(t, test.client)
+			llm := newLLM(t, auth, "client_a")
+			g := startGatewayWith(t, boundWith(auth, llm, "client_id client_a", test.fields), map[string]string{"key.pem": key.file("PKCS#8")})
+			g.post("/v1/x", "{}", withKey...).wantStatus(t, http.StatusOK)
+			auth.revoke(llm.lastRequest().header.Get("Authorization"))
+			auth.setFault(func(http.ResponseWriter, *http.Request) {
+				auth.setFault(nil)
+				panic(http.ErrAbortHandler)
+			})
+			g.post("/v1/x", "{}", withKey...).wantStatus(t, http.StatusOK)
+			ids := map[any]bool{}
+			for _, form := range auth.sent() {
+				_, claims, err := key.parse(form.Get(test.parameter), "client_a", auth.tokenURL())
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids[claims["jti"]] = true
+			}
+			if n := len(auth.sent()); n != 3 || len(ids) != n {
+				t.Errorf("%d token requests had %d different assertions, want 3", n, len(ids))
+			}
+		})
+	}
+}

@@ -118,3 +118,23 @@ func TestARefusedRefreshTokenFallsBackUnlessNothingElseIsWanted(t *testing.T) {
 		})
 	}
 }
+
+// The gateway remembers that a refresh token was refused, and forgets the
+// fallback when it is told that there is none.
+func TestAFallbackEndsWhenItIsTakenOutOfTheConfiguration(t *testing.T) {
+	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
+	llm := newLLM(t, auth, "client_a")
+	fields := []string{"client_id client_a", "client_secret s", "refresh_token a-refused-token"}
+	g := startGateway(t, boundWith(auth, llm, fields...))
+	g.post("/v1/x", "{}", withKey...).wantStatus(t, http.StatusOK)
+	before := len(auth.sent())
+	if err := g.load(boundWith(auth, llm, append(fields, "grant_type refresh_token")...)); err != nil {
+		t.Fatal(err)
+	}
+	g.post("/v1/x", "{}", withKey...).wantError(t, http.StatusBadGateway, "oauth2_authentication_error", "invalid_grant")
+	for _, form := range auth.sent()[before:] {
+		if grant := form.Get("grant_type"); grant != "refresh_token" {
+			t.Errorf("a token request had grant_type %s", grant)
+		}
+	}
+}
