@@ -16,7 +16,7 @@ func init() {
 		Name:  "oauth2-llm",
 		Short: "Tools for the LLM gateway",
 		CobraFunc: func(command *cobra.Command) {
-			command.AddCommand(keyCommand())
+			command.AddCommand(keyCommand(), presetsCommand())
 		},
 	})
 }

@@ -30,13 +30,13 @@ func (JSONTemplate) LogValue() slog.Value { return slog.StringValue(tokens.Redac
 // MarshalJSON gives the JSON value.
 func (t JSONTemplate) MarshalJSON() ([]byte, error) { return t, nil }
 
-// UnmarshalJSON takes any JSON value.
+// UnmarshalJSON takes any JSON value. The order of its members is forgotten, so
+// that equal values are the same bytes.
 func (t *JSONTemplate) UnmarshalJSON(data []byte) error {
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, data); err != nil {
+	if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
 		return err
 	}
-	*t = compact.Bytes()
+	*t = marshal(JSONTemplate(data).decode())
 	return nil
 }
 

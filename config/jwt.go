@@ -244,25 +244,53 @@ var ownHeaders = map[string]string{
 	"alg": "alg", "kid": "key_id", "x5t": "thumbprint", "x5t#S256": "thumbprint", "x5c": "x5c", "crit": "", "b64": "", "jwk": "",
 }
 
-// validateJWT looks for what is missing, unused or contradictory, whatever the
-// environment holds.
-func (p *Provider) validateJWT(f *faults, r *request) {
-	j, method := &p.JWT, r.authMethod
-	switch {
-	case !j.isSet() && (method == tokens.PrivateKeyJWT || r.source == SourceSelfSigned):
-		f.add("jwt", "is missing: something has to sign")
+// signs reports whether something is signed with the jwt block.
+func (r *request) signs() bool {
+	return r.authMethod == tokens.PrivateKeyJWT || r.authMethod == tokens.ClientSecretJWT || r.source == SourceSelfSigned || r.refersToJWT()
+}
+
+// completeJWT looks for what is missing, or is there for nothing.
+func (p *Provider) completeJWT(f *faults, r *request) {
+	j, secret := &p.JWT, r.authMethod == tokens.ClientSecretJWT
+	if !j.isSet() {
+		if r.signs() && !secret {
+			f.add("jwt", "is missing: something has to sign")
+		}
 		return
-	case !j.isSet():
-		return
-	case method != tokens.PrivateKeyJWT && method != tokens.ClientSecretJWT && r.source != SourceSelfSigned && !r.refersToJWT():
+	}
+	if !r.signs() {
 		f.add("jwt", "is not used: set auth_method private_key_jwt or source self_signed, or write {jwt} where the JWT goes")
 	}
-	p.validateKey(f, r)
-	if j.CertificateFile == "" && (j.Thumbprint != "" && j.Thumbprint != Template(tokens.ThumbprintNone) || j.X5C) {
-		f.add("jwt.certificate_file", "is missing: thumbprint and x5c are about a certificate")
+	if !secret && !j.hasKey() {
+		f.add("jwt.key_file", "required, but missing or empty")
 	}
-	if j.CertificateFile != "" && j.Thumbprint == Template(tokens.ThumbprintNone) && !j.X5C {
+	if !secret && j.Alg == "" {
+		f.add("jwt.alg", "required, but missing: write the algorithm that the server expects, such as RS256")
+	}
+	named := j.Thumbprint != "" && j.Thumbprint != Template(tokens.ThumbprintNone)
+	switch {
+	case j.CertificateFile == "" && (named || j.X5C):
+		f.add("jwt.certificate_file", "is missing: thumbprint and x5c are about a certificate")
+	case j.CertificateFile != "" && j.Thumbprint == Template(tokens.ThumbprintNone) && !j.X5C:
 		f.add("jwt.certificate_file", "is not used: set thumbprint or x5c")
+	}
+}
+
+// validateJWT looks for what is contradictory or out of bounds.
+func (p *Provider) validateJWT(f *faults, r *request) {
+	j, secret := &p.JWT, r.authMethod == tokens.ClientSecretJWT
+	switch {
+	case secret && j.hasKey():
+		f.add("jwt.key", "is set, but client_secret_jwt signs with client_secret; remove one of them")
+	case j.Key != "" && j.KeyFile != "":
+		f.add("jwt.key_file", "is set beside jwt.key; keep one of them")
+	}
+	switch symmetric := strings.HasPrefix(string(j.Alg), "HS"); {
+	case j.Alg == "" || !j.Alg.IsLiteral():
+	case secret && !symmetric:
+		f.add("jwt.alg", "must be HS256, HS384 or HS512 for client_secret_jwt")
+	case r.authMethod == tokens.PrivateKeyJWT && symmetric:
+		f.add("jwt.alg", "signs with a secret; private_key_jwt needs another one, such as RS256")
 	}
 	for _, name := range sorted(j.Header) {
 		field, own := ownHeaders[name]
@@ -281,28 +309,6 @@ func (p *Provider) validateJWT(f *faults, r *request) {
 	}
 	if j.IatSkew < 0 || time.Duration(j.IatSkew) > maxAssertionSkew {
 		f.add("jwt.iat_skew", "must be above 0 and at most 1h")
-	}
-}
-
-// validateKey looks at the key and its algorithm, as far as they need not be read.
-func (p *Provider) validateKey(f *faults, r *request) {
-	j, secret := &p.JWT, r.authMethod == tokens.ClientSecretJWT
-	symmetric := strings.HasPrefix(r.jwt.Algorithm, "HS")
-	switch {
-	case secret && j.hasKey():
-		f.add("jwt.key", "is set, but client_secret_jwt signs with client_secret; remove one of them")
-	case j.Key != "" && j.KeyFile != "":
-		f.add("jwt.key_file", "is set beside jwt.key; keep one of them")
-	case !secret && !j.hasKey():
-		f.add("jwt.key_file", "required, but missing or empty")
-	}
-	switch {
-	case j.Alg == "" && !secret:
-		f.add("jwt.alg", "required, but missing: write the algorithm that the server expects, such as RS256")
-	case secret && !symmetric:
-		f.add("jwt.alg", "must be HS256, HS384 or HS512 for client_secret_jwt")
-	case r.authMethod == tokens.PrivateKeyJWT && symmetric:
-		f.add("jwt.alg", "signs with a secret; private_key_jwt needs another one, such as RS256")
 	}
 }
 

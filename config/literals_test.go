@@ -7,7 +7,7 @@ import (
 )
 
 func TestLocatedFieldsAreNamedInErrors(t *testing.T) {
-	p := &Provider{Scope: " ", GrantType: "refresh_token", TokenURL: "ftp://x"}
+	p := &Provider{Scope: " ", AuthMethod: "CANARY", TokenURL: "ftp://x"}
 	p.Locate("", "Caddyfile", 2)
 	p.Locate("scope", "imported", 7)
 	p.Locate("token_request", "Caddyfile", 9)
@@ -15,7 +15,7 @@ func TestLocatedFieldsAreNamedInErrors(t *testing.T) {
 	err := p.ValidateLiterals("p")
 	for _, want := range []string{
 		"imported:7: provider p: scope: holds an empty value",
-		"Caddyfile:2: provider p: grant_type: ",
+		"Caddyfile:2: provider p: auth_method: ",
 		"Caddyfile:9: provider p: token_request.method: is none of",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -34,26 +34,26 @@ func TestValidateLiteralsFindsWhatNoEnvironmentCanMend(t *testing.T) {
 		fields   string
 		want     string
 	}{
-		"a name":                  {"a/b", validFields, "may only hold letters"},
-		"a URL":                   {"p", `"token_url":"ftp://CANARY"`, "token_url: must begin with https://"},
-		"a scope":                 {"p", `"scope":"CANARY "`, "scope: holds an empty value"},
-		"a placeholder":           {"p", `"client_id":"{CANARY}"`, "client_id: a name in braces is none of"},
-		"a word":                  {"p", `"auth_method":"CANARY"`, "auth_method: is none of"},
-		"a file in a word":        {"p", `"auth_method":"{file./CANARY}"`, "auth_method: {file} cannot stand here"},
-		"a grant":                 {"p", `"grant_type":"refresh_token"`, "grant_type: refresh_token needs the field refresh_token"},
-		"a parameter":             {"p", `"token_request":{"params":{"scope":"CANARY"}}`, "token_request.params.scope: set the provider's field"},
-		"a header":                {"p", `"token_request":{"headers":{"Host":["CANARY"]}}`, "token_request.headers.Host: belongs to the connection"},
-		"an encoding":             {"p", `"token_request":{"method":"GET"}`, "token_request.encoding: a GET request has no body"},
-		"a limit":                 {"p", `"token_request":{"retries":11}`, "token_request.retries: must be from 0 to 10"},
-		"a place":                 {"p", `"place":{"header":"Host"}`, "place.header: Host belongs to the connection"},
-		"header_up":               {"p", `"header_up":{"set":{"Authorization":["CANARY"]}}`, "header_up.set.Authorization: is where the token goes"},
-		"a limit beside a word":   {"p", `"auth_method":"{env.X}","token_request":{"retries":11}`, "token_request.retries: must be from 0 to 10"},
-		"a header beside a word":  {"p", `"auth_method":"{env.X}","token_request":{"headers":{"Authorization":["x"]}}`, ""},
-		"fields that are missing": {"p", ``, ""},
-		"a variable":              {"p", `"client_secret":"{env.UNSET}","token_url":"os.environ/UNSET","scope":" {env.UNSET}"`, ""},
-		"a file":                  {"p", `"client_secret_file":"/missing","refresh_token":"{file./missing}"`, ""},
-		"a token of elsewhere":    {"p", `"scope":"{token.elsewhere}"`, ""},
-		"a right provider":        {"p", validFields, ""},
+		"a name":                    {"a/b", validFields, "may only hold letters"},
+		"a URL":                     {"p", `"token_url":"ftp://CANARY"`, "token_url: must begin with https://"},
+		"a scope":                   {"p", `"scope":"CANARY "`, "scope: holds an empty value"},
+		"a placeholder":             {"p", `"client_id":"{CANARY}"`, "client_id: a name in braces is none of"},
+		"a word":                    {"p", `"auth_method":"CANARY"`, "auth_method: is none of"},
+		"a file in a word":          {"p", `"auth_method":"{file./CANARY}"`, "auth_method: {file} cannot stand here"},
+		"a grant without its token": {"p", `"grant_type":"refresh_token"`, ""},
+		"a parameter":               {"p", `"token_request":{"params":{"scope":"CANARY"}}`, "token_request.params.scope: set the provider's field"},
+		"a header":                  {"p", `"token_request":{"headers":{"Host":["CANARY"]}}`, "token_request.headers.Host: belongs to the connection"},
+		"an encoding":               {"p", `"token_request":{"method":"GET"}`, "token_request.encoding: a GET request has no body"},
+		"a limit":                   {"p", `"token_request":{"retries":11}`, "token_request.retries: must be from 0 to 10"},
+		"a place":                   {"p", `"place":{"header":"Host"}`, "place.header: Host belongs to the connection"},
+		"header_up":                 {"p", `"header_up":{"set":{"Authorization":["CANARY"]}}`, "header_up.set.Authorization: is where the token goes"},
+		"a limit beside a word":     {"p", `"auth_method":"{env.X}","token_request":{"retries":11}`, "token_request.retries: must be from 0 to 10"},
+		"a header beside a word":    {"p", `"auth_method":"{env.X}","token_request":{"headers":{"Authorization":["x"]}}`, ""},
+		"fields that are missing":   {"p", ``, ""},
+		"a variable":                {"p", `"client_secret":"{env.UNSET}","token_url":"os.environ/UNSET","scope":" {env.UNSET}"`, ""},
+		"a file":                    {"p", `"client_secret_file":"/missing","refresh_token":"{file./missing}"`, ""},
+		"a token of elsewhere":      {"p", `"scope":"{token.elsewhere}"`, ""},
+		"a right provider":          {"p", validFields, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			providers, err := native(t, test.fields)

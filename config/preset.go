@@ -100,8 +100,9 @@ func (p *Provider) expand(name string, environment Environment) (*Provider, erro
 	}
 	preset := &Preset{Provider: &Provider{}}
 	if p.Preset != "" {
-		if preset = Presets()[p.Preset]; preset == nil {
-			return nil, p.misconfigured(name, "preset", unknownPreset(p.Preset))
+		var err error
+		if preset, err = FindPreset(p.Preset); err != nil {
+			return nil, p.misconfigured(name, "preset", err)
 		}
 	}
 	merged := p.over(preset.Provider)
@@ -114,11 +115,15 @@ func (p *Provider) expand(name string, environment Environment) (*Provider, erro
 	return merged, errors.Join(f.errs...)
 }
 
-func unknownPreset(name string) error {
-	if guess := nearest(name, sorted(Presets())); guess != "" {
-		return fmt.Errorf("unknown preset; did you mean %s?", guess)
+// FindPreset gives a preset. The error guesses which one was meant.
+func FindPreset(name string) (*Preset, error) {
+	if preset := Presets()[name]; preset != nil {
+		return preset, nil
 	}
-	return errors.New("unknown preset; caddy oauth2-llm presets lists them all")
+	if guess := nearest(name, sorted(Presets())); guess != "" {
+		return nil, fmt.Errorf("unknown preset; did you mean %s?", guess)
+	}
+	return nil, errors.New("unknown preset; caddy oauth2-llm presets lists them all")
 }
 
 // over gives a provider's fields, and where it sets none, the preset's.

@@ -40,6 +40,11 @@ func (p *Provider) validate(name string, environment Environment) []error {
 		f.add("", "%w", err)
 	}
 	p.validateCredentials(f, r)
+	p.completeJWT(f, r)
+	p.completeCertificate(f, r)
+	if r.grantType == tokens.GrantRefreshToken && r.refreshToken == nil {
+		f.add("grant_type", "refresh_token needs the field refresh_token")
+	}
 	readable := true
 	for _, v := range r.values() {
 		if err := v.verify(); err != nil {
@@ -72,8 +77,6 @@ func (p *Provider) validate(name string, environment Environment) []error {
 func (p *Provider) validateRequest(f *faults, r *request) {
 	p.validateSource(f, r)
 	p.validateJWT(f, r)
-	p.validateCertificate(f, r)
-	p.validateGrant(f, r)
 	p.validateParams(f, r)
 	p.validateHeaders(f, r)
 	p.validateEncoding(f, r)
@@ -120,8 +123,8 @@ func (p *Provider) validateCredentials(f *faults, r *request) {
 	}
 }
 
-// validateCertificate looks for the certificate that proves the client's identity.
-func (p *Provider) validateCertificate(f *faults, r *request) {
+// completeCertificate looks for the certificate that proves the client's identity.
+func (p *Provider) completeCertificate(f *faults, r *request) {
 	if r.authMethod != tokens.TLSClientAuth {
 		return
 	}
@@ -135,12 +138,6 @@ func (p *Provider) validateCertificate(f *faults, r *request) {
 	_ = json.Unmarshal(p.TokenRequest.Transport, &transport)
 	if p.TokenRequest.Transport == nil || transport.Protocol == "http" && transport.TLS.File == "" && transport.TLS.Automate == "" {
 		f.add("token_request.transport", "has no client certificate, which auth_method tls_client_auth needs; set tls_client_auth in it")
-	}
-}
-
-func (p *Provider) validateGrant(f *faults, r *request) {
-	if r.grantType == tokens.GrantRefreshToken && r.refreshToken == nil {
-		f.add("grant_type", "refresh_token needs the field refresh_token")
 	}
 }
 
@@ -246,6 +243,9 @@ func (p *Provider) validateEncoding(f *faults, r *request) {
 		"scope":                p.Scope != "",
 		"refresh_token":        p.RefreshToken != "",
 		"refresh_token_file":   p.RefreshTokenFile != "",
+	}
+	if r.authMethod == tokens.PrivateKeyJWT || r.authMethod == tokens.ClientSecretJWT {
+		unsent["auth_method"] = true
 	}
 	for _, field := range sorted(unsent) {
 		if unsent[field] {

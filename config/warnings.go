@@ -26,7 +26,7 @@ func (p *Provider) Warnings() []Warning {
 	r, _ := p.request("", DefaultEnvironment())
 	var warnings []Warning
 	if r.tokenURL != nil {
-		if address, err := r.tokenURL.Read(context.Background()); err == nil && isPlainHTTP(address.Reveal()) {
+		if address, err := r.tokenURL.Read(context.Background()); err == nil && isPlainHTTP(address.Reveal()) && r.sendsSecret() {
 			warnings = append(warnings, Warning{"token_url", "the secret travels in the clear: use an https URL"})
 		}
 	}
@@ -54,6 +54,16 @@ func (p *Provider) Warnings() []Warning {
 	return warnings
 }
 
+// sendsSecret reports whether the token request proves who sends it. Metadata
+// servers of clouds are asked without that, over plain HTTP.
+func (r *request) sendsSecret() bool {
+	return r.authMethod != tokens.NoAuthentication || r.refreshToken != nil || r.body != nil ||
+		slices.ContainsFunc(slices.Concat(r.parameters, r.header), func(v *value) bool { return v.isSecret(r) || !v.isLiteral() })
+}
+
 func (v *value) isSecret(r *request) bool {
-	return v == r.clientSecret || v == r.refreshToken || slices.Contains(secretParameters, strings.ToLower(v.name))
+	if v == r.clientSecret || v == r.refreshToken || r.jwt != nil && v == r.jwt.key {
+		return true
+	}
+	return slices.Contains(secretParameters, strings.ToLower(v.name))
 }
