@@ -1,15 +1,16 @@
 package caddytest
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,8 +19,6 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
-	"github.com/luikyv/go-oidc/pkg/goidc"
-	"github.com/luikyv/go-oidc/pkg/provider"
 )
 
 // An authServer is an OAuth2 authorization server: the go-oidc library behind
@@ -30,11 +29,16 @@ type authServer struct {
 	address string
 	handler http.Handler
 	key     *ecdsa.PrivateKey
+	// tls, if set, is what it is reached with.
+	tls    *tls.Config
+	grants grants
 
 	mu       sync.Mutex
 	listener net.Listener
 	server   *http.Server
 	revoked  map[string]bool
+	// forms are what all token requests have sent.
+	forms []url.Values
 
 	tokenRequests atomic.Int64
 	lifetime      atomic.Int64 // seconds
@@ -45,66 +49,39 @@ type authServer struct {
 	gate atomic.Pointer[chan struct{}]
 	// fault, if set, answers token requests in place of the server.
 	fault atomic.Pointer[http.HandlerFunc]
-	// lastForm is what the last token request sent.
+	// lastForm is what the last token request sent that the server answered.
 	lastForm atomic.Pointer[url.Values]
 }
 
-type oauthClient struct {
-	id, secret string
-	method     goidc.AuthnMethod
-}
-
-const testScope = "llm.read llm.write"
-
 // newAuthServer starts an authorization server that knows the clients.
 func newAuthServer(t *testing.T, clients ...oauthClient) *authServer {
+	t.Helper()
+	return newTLSAuthServer(t, nil, clients...)
+}
+
+// newTLSAuthServer starts one that speaks HTTPS if there is a configuration for
+// it.
+func newTLSAuthServer(t *testing.T, config *tls.Config, clients ...oauthClient) *authServer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &authServer{t: t, key: key, revoked: map[string]bool{}}
+	s := &authServer{t: t, key: key, tls: config, revoked: map[string]bool{}}
 	s.lifetime.Store(3600)
 	s.start("127.0.0.1:0")
-
-	var registered []*goidc.Client
-	for _, c := range clients {
-		if c.method == "" {
-			c.method = goidc.AuthnMethodSecretPost
-		}
-		registered = append(registered, &goidc.Client{
-			ID: c.id, Secret: c.secret,
-			ClientMeta: goidc.ClientMeta{
-				TokenAuthnMethod: c.method,
-				ScopeIDs:         testScope,
-				GrantTypes:       []goidc.GrantType{goidc.GrantClientCredentials},
-			},
-		})
-	}
-	op, err := provider.New(s.issuer(), nil,
-		func(context.Context) (goidc.JSONWebKeySet, error) {
-			return goidc.JSONWebKeySet{Keys: []goidc.JSONWebKey{{Key: key, KeyID: "k1", Use: "sig", Algorithm: string(goidc.ES256)}}}, nil
-		},
-		provider.WithIDTokenSignatureAlgs(goidc.ES256),
-		provider.WithScopes(goidc.NewScope("llm.read"), goidc.NewScope("llm.write")),
-		provider.WithTokenAuthnMethods(goidc.AuthnMethodSecretPost, goidc.AuthnMethodSecretBasic),
-		provider.WithClientCredentialsGrant(),
-		provider.WithTokenOptions(func(context.Context, *goidc.Grant, *goidc.Client) goidc.TokenOptions {
-			return goidc.NewJWTTokenOptions(goidc.ES256, int(s.lifetime.Load()))
-		}),
-		provider.WithStaticClients(registered[0], registered[1:]...),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.mu.Lock()
-	s.handler = op.Handler()
-	s.mu.Unlock()
+	s.register(clients...)
 	t.Cleanup(s.stop)
 	return s
 }
 
-func (s *authServer) issuer() string   { return "http://" + s.address }
+func (s *authServer) issuer() string {
+	if s.tls != nil {
+		return "https://" + s.address
+	}
+	return "http://" + s.address
+}
+
 func (s *authServer) tokenURL() string { return s.issuer() + "/token" }
 
 // start makes the server listen; stop makes connections to it fail.
@@ -117,6 +94,9 @@ func (s *authServer) start(address string) {
 	defer s.mu.Unlock()
 	s.address = listener.Addr().String()
 	s.listener = listener
+	if s.tls != nil {
+		listener = tls.NewListener(listener, s.tls)
+	}
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	go func(server *http.Server) { _ = server.Serve(listener) }(s.server)
 }
@@ -135,6 +115,11 @@ func (s *authServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	if r.URL.Path == "/token" {
 		s.tokenRequests.Add(1)
+		if err := r.ParseForm(); err == nil {
+			s.mu.Lock()
+			s.forms = append(s.forms, r.PostForm)
+			s.mu.Unlock()
+		}
 		time.Sleep(time.Duration(s.delay.Load()))
 		if gate := s.gate.Load(); gate != nil {
 			<-*gate
@@ -143,10 +128,9 @@ func (s *authServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			(*fault)(w, r)
 			return
 		}
-		if err := r.ParseForm(); err == nil {
-			s.lastForm.Store(&r.PostForm)
-		}
+		s.lastForm.Store(&r.PostForm)
 	}
+	r = withClientCertificate(r)
 	refreshIn := s.refreshIn.Load()
 	if r.URL.Path != "/token" || refreshIn == 0 {
 		handler.ServeHTTP(w, r)
@@ -173,6 +157,14 @@ func (s *authServer) setFault(fault http.HandlerFunc) {
 		return
 	}
 	s.fault.Store(&fault)
+}
+
+// sent returns what all token requests have sent, those that a fault answered
+// too.
+func (s *authServer) sent() []url.Values {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.forms)
 }
 
 // check returns the client that a token was issued to, or what is wrong with

@@ -11,33 +11,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
 // What a client sees of the ways in which tokens are obtained; package tokens
 // has the rest.
-
-func TestTheRealServerTakesEachAuthMethod(t *testing.T) {
-	for name, method := range map[string]goidc.AuthnMethod{
-		"client_secret_post":      goidc.AuthnMethodSecretPost,
-		"client_secret_basic":     goidc.AuthnMethodSecretBasic,
-		"client_secret_basic_raw": goidc.AuthnMethodSecretBasic,
-	} {
-		t.Run(name, func(t *testing.T) {
-			auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s", method: method})
-			llm := newLLM(t, auth, "client_a")
-			g := startGateway(t, strings.Replace(decorateWith(auth, llm, "client_a", "s"), "client_secret s", "client_secret s\nauth_method "+name, 1))
-			g.post("/v1/x", "{}", withKey...).wantStatus(t, http.StatusOK)
-			llm.wantNoRefusals(t)
-		})
-	}
-	// A method that the client is not registered for is the server's to refuse.
-	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s", method: goidc.AuthnMethodSecretBasic})
-	llm := newLLM(t, auth, "client_a")
-	g := startGateway(t, decorateWith(auth, llm, "client_a", "s"))
-	g.post("/v1/x", "{}", withKey...).wantError(t, http.StatusBadGateway, "oauth2_authentication_error", "invalid_client")
-}
 
 func TestEachRefusalHasItsCode(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
