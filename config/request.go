@@ -303,6 +303,7 @@ func (p *Provider) Client(name string, environment Environment) (*tokens.Client,
 		Timeout:      p.EffectiveTimeout(),
 		RetryOn:      p.TokenRequest.RetryOn,
 		Response:     p.TokenResponse.rules(),
+		Fresh:        r.refersToJWT(),
 	}
 	if r.body != nil {
 		client.Body = r.body
