@@ -77,9 +77,6 @@ func (p *Provider) validate(name string, environment Environment) []error {
 func (p *Provider) validateRequest(f *faults, r *request) {
 	p.validateSource(f, r)
 	p.validateJWT(f, r)
-	if other := r.grantType; r.refreshToken != nil && other != tokens.GrantClientCredentials && other != tokens.GrantRefreshToken {
-		f.add("grant_type", "is not used beside refresh_token; remove one of them")
-	}
 	p.validateParams(f, r)
 	p.validateHeaders(f, r)
 	p.validateEncoding(f, r)
