@@ -43,15 +43,16 @@ func (r *RefreshTokens) begin(ctx context.Context) (end func(), err error) {
 	}
 }
 
-// use returns the newest refresh token, or an empty one if it was refused.
-func (r *RefreshTokens) use(configured Secret) Secret {
+// use returns the newest refresh token. If it was refused, it returns an empty one
+// to a client that can do without.
+func (r *RefreshTokens) use(configured Secret, canDoWithout bool) Secret {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.configured.Equal(configured) {
 		r.configured, r.rotated, r.refused = configured, Secret{}, false
 	}
 	switch {
-	case r.refused:
+	case r.refused && canDoWithout:
 		return Secret{}
 	case !r.rotated.Empty():
 		return r.rotated
@@ -87,7 +88,7 @@ func (c *Client) fetchWithRefreshToken(ctx context.Context) (Token, error) {
 		return Token{}, err
 	}
 	defer end()
-	if refreshToken := c.refreshTokens().use(configured); !refreshToken.Empty() {
+	if refreshToken := c.refreshTokens().use(configured, c.hasClientCredentials()); !refreshToken.Empty() {
 		answer, err := c.request(ctx, GrantRefreshToken, refreshToken)
 		c.keepRefreshToken(refreshToken, answer.refreshToken)
 		failed, _ := errors.AsType[*AuthenticationError](err)
