@@ -181,7 +181,8 @@ func (c *Client) jsonBody(ctx context.Context, p *prepared, parameters url.Value
 		// Numbers stay as they are written.
 		decoder := json.NewDecoder(strings.NewReader(nested.Reveal()))
 		decoder.UseNumber()
-		if err := decoder.Decode(&members); err != nil {
+		// null is read without an error, and leaves no map.
+		if err := decoder.Decode(&members); err != nil || members == nil || decoder.More() {
 			return "", &AuthenticationError{Provider: c.Provider, Code: CodeRefused, Err: errors.New("the body of the token request is no JSON object")}
 		}
 		p.sensitive.addNested(members)

@@ -21,12 +21,24 @@ type SelfSigned struct {
 
 // Fetch signs a token.
 func (s *SelfSigned) Fetch(ctx context.Context) (Token, error) {
+	start := time.Now()
 	value, err := s.JWT.Read(ctx)
 	if err != nil {
 		return Token{}, err
 	}
-	return Token{Value: value, Lifetime: s.Response.clamp(orDefault(s.TTL, DefaultAssertionTTL))}, nil
+	lifetime := orDefault(s.TTL, DefaultAssertionTTL)
+	// Its exp is cut to whole seconds, and a claim can take its place.
+	if exp, ok := expiryClaim(value.Reveal()); ok {
+		lifetime = min(lifetime, sinceEpoch(exp, start))
+	}
+	if lifetime <= 0 {
+		return Token{}, &AuthenticationError{Provider: s.Provider, Code: CodeInvalidResponse, Err: errSelfSigned}
+	}
+	return Token{Value: value, Lifetime: s.Response.clamp(lifetime)}, nil
 }
+
+// errSelfSigned is about a claim exp of the configuration.
+var errSelfSigned = errors.New("the token has expired already when it is signed, by its exp claim")
 
 // A TokenFile is a token that something else keeps in a file and rotates there.
 type TokenFile struct {
