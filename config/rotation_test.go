@@ -16,12 +16,7 @@ import (
 // What is rotated is used without a reload, and what is broken is named.
 func TestRotatedFilesAreUsedAtOnce(t *testing.T) {
 	folder := t.TempDir()
-	write := func(name, content string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(name, content string) { rewrite(t, filepath.Join(folder, name), content) }
 	account := func(key crypto.PrivateKey) string {
 		return string(made(json.Marshal(map[string]string{"private_key": privatePEM(key)})))
 	}
@@ -101,15 +96,11 @@ func TestARotatedCertificateMustBeThatOfTheKey(t *testing.T) {
 		if _, err := fetcher.Fetch(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file.path, []byte(file.content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		rewrite(t, file.path, file.content)
 		if file.path == key {
 			_, err := fetcher.Fetch(t.Context())
 			wantError(t, err, "jwt.certificate_file", "the file "+certificate+" is the certificate of another key")
-			if err := os.WriteFile(certificate, []byte(certificatePEM(otherKey())), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			rewrite(t, certificate, certificatePEM(otherKey()))
 		}
 	}
 	if _, err := fetcher.Fetch(t.Context()); err != nil {
@@ -121,18 +112,14 @@ func TestARotatedTokenFileIsUsedAtOnce(t *testing.T) {
 	path := writeFile(t, "one\n")
 	fetcher := fetcherOf(t, `"source":"file `+path+`"`, testEnvironment(), nil)
 	for _, content := range []string{"one\n", " two\r\n\n", "three"} {
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		rewrite(t, path, content)
 		token, err := fetcher.Fetch(t.Context())
 		if err != nil || token.Value.Reveal() != strings.TrimSpace(content) || token.Lifetime != 5*time.Minute {
 			t.Errorf("%q: got a token for %v, %v", content, token.Lifetime, err)
 		}
 	}
 	for name, content := range map[string]string{"white space": "CANARY CANARY", "nothing but spaces": "  \n", "an expired token": expiredJWT} {
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		rewrite(t, path, content)
 		_, err := fetcher.Fetch(t.Context())
 		if failed, ok := errors.AsType[*tokens.AuthenticationError](err); !ok || failed.Provider != "p" || failed.Code != tokens.CodeInvalidResponse || !failed.Temporary() {
 			t.Fatalf("%s: got %v", name, err)
@@ -151,9 +138,7 @@ func TestARotatedTokenFileIsUsedAtOnce(t *testing.T) {
 		}
 		_, err := fetcher.Fetch(t.Context())
 		wantError(t, err, "source", "the file "+path+" "+name)
-		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		rewrite(t, path, "x")
 	}
 }
 
@@ -168,9 +153,7 @@ func TestValuesOfAJSONFileAreReadAnew(t *testing.T) {
 		{`{"a":{"id":"one"},"n":[1,{"x":true}]}`, "one", `x[1,{"x":true}]`},
 		{` {"n": false, "a":{"id":"two"}} `, "two", `xfalse`},
 	} {
-		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		rewrite(t, path, test.content)
 		if _, err := fetcher.Fetch(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -185,9 +168,7 @@ func TestValuesOfAJSONFileAreReadAnew(t *testing.T) {
 		"an empty member":     {`{"a":{"id":""},"n":"CANARY"}`, "has no member a.id"},
 		"a member of nothing": {`{"a":{"id":null}}`, "has no member a.id"},
 	} {
-		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		rewrite(t, path, test.content)
 		_, err := fetcher.Fetch(t.Context())
 		if !errors.Is(err, ErrUnresolvedReference) {
 			t.Errorf("%s: got %v", name, err)

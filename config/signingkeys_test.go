@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"math/big"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -104,9 +103,7 @@ func signingFiles(t *testing.T) *strings.Replacer {
 		"secret": hsKey + "\n", "long-secret": longSecret + "\n", "account": string(account), "token": fileJWT + "\n",
 	} {
 		path := filepath.Join(folder, name)
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		rewrite(t, path, content)
 		pairs = append(pairs, "<"+name+">", path)
 	}
 	return strings.NewReplacer(pairs...)
