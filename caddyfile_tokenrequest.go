@@ -43,8 +43,11 @@ func (b *providerBlock) body(request *config.TokenRequest) error {
 		return err
 	}
 	var object map[string]json.RawMessage
-	if json.Unmarshal([]byte(text), &object) != nil || request.Body.UnmarshalJSON([]byte(withoutShorthands.Replace(text))) != nil {
+	if json.Unmarshal([]byte(text), &object) != nil {
 		return b.fail(field, "is no JSON object; put it between backticks, on one line or several")
+	}
+	if err := request.Body.UnmarshalJSON([]byte(withoutShorthands.Replace(text))); err != nil {
+		return b.fail(field, "%w", err)
 	}
 	return nil
 }

@@ -89,7 +89,9 @@ func (d *decoder) value(n node, v reflect.Value, path string) {
 	}
 	if template, ok := reflect.TypeAssert[*JSONTemplate](v.Addr()); ok {
 		if path != "token_request.body" || d.expect(n, path, kindObject) {
-			_ = template.UnmarshalJSON(d.lines.data[n.start:n.end])
+			if err := template.UnmarshalJSON(d.lines.data[n.start:n.end]); err != nil {
+				d.fail(n.start, path, "%w", err)
+			}
 		}
 		return
 	}

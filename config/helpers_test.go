@@ -131,10 +131,16 @@ func faultyFields(err error) []string {
 func writeFile(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "value")
+	rewrite(t, path, content)
+	return path
+}
+
+// rewrite gives a file another content.
+func rewrite(t *testing.T, path, content string) {
+	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 func read(t *testing.T, v tokens.Value) string {

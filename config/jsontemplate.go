@@ -30,14 +30,37 @@ func (JSONTemplate) LogValue() slog.Value { return slog.StringValue(tokens.Redac
 // MarshalJSON gives the JSON value.
 func (t JSONTemplate) MarshalJSON() ([]byte, error) { return t, nil }
 
-// UnmarshalJSON takes any JSON value. The order of its members is forgotten, so
-// that equal values are the same bytes.
+// UnmarshalJSON takes any JSON value in which no name is set twice. The order of
+// its members is forgotten, so that equal values are the same bytes.
 func (t *JSONTemplate) UnmarshalJSON(data []byte) error {
-	if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
-		return err
+	document, problem := parseJSON(data)
+	if problem != nil {
+		return problem.err
+	}
+	if name, found := document.repeated(); found {
+		return fmt.Errorf("%s is set twice; keep one of them", shownName(name))
 	}
 	*t = marshal(JSONTemplate(data).decode())
 	return nil
+}
+
+// repeated finds a name that an object within the node holds twice.
+func (n node) repeated() (name string, found bool) {
+	seen := make(map[string]bool, len(n.members))
+	within := n.elements
+	for _, m := range n.members {
+		if seen[m.name] {
+			return m.name, true
+		}
+		seen[m.name] = true
+		within = append(within, m.value)
+	}
+	for _, value := range within {
+		if name, found := value.repeated(); found {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // JSONString is the JSONTemplate of one template.

@@ -195,12 +195,15 @@ func namedStructures(structures []*structure) []tokens.Parameter {
 	return parameters
 }
 
-// values lists the values of the JWT.
+// values lists the values of the JWT. A client_secret that signs is the request's.
 func (a *assertion) values() []*value {
 	if a == nil {
 		return nil
 	}
-	all := present(a.key, a.keyID, a.certificate)
+	all := present(a.keyID, a.certificate)
+	if strings.HasPrefix(a.keyField, "jwt.") {
+		all = append(present(a.key), all...)
+	}
 	for _, claim := range a.claims {
 		all = append(all, claim.values...)
 	}
@@ -297,8 +300,12 @@ func (p *Provider) validateJWT(f *faults, r *request) {
 	case j.Key != "" && j.KeyFile != "":
 		f.add("jwt.key_file", "is set beside jwt.key; keep one of them")
 	}
-	switch symmetric := strings.HasPrefix(string(j.Alg), "HS"); {
-	case j.Alg == "" || !j.Alg.IsLiteral():
+	alg := ""
+	if r.jwt != nil {
+		alg = r.jwt.Algorithm
+	}
+	switch symmetric := strings.HasPrefix(alg, "HS"); {
+	case alg == "":
 	case secret && !symmetric:
 		f.add("jwt.alg", "must be HS256, HS384 or HS512 for client_secret_jwt")
 	case r.authMethod == tokens.PrivateKeyJWT && symmetric:

@@ -19,6 +19,7 @@ func TestEffectivePlace(t *testing.T) {
 		"another prefix":                     {`"prefix":"Apikey "`, EffectivePlace{"Authorization", "Apikey ", ""}},
 		"no prefix":                          {`"prefix":""`, EffectivePlace{"Authorization", "", ""}},
 		"a backslash in a prefix is literal": {`"prefix":"a\\b"`, EffectivePlace{"Authorization", `a\b`, ""}},
+		"a query parameter":                  {`"query":"access_token"`, EffectivePlace{"", "", "access_token"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := valid(t, `"place":{`+test.place+`}`).EffectivePlace(); got != test.want {

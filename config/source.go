@@ -81,7 +81,7 @@ func (p *Provider) Fetcher(name string, environment Environment, complete func(*
 		}
 		return &tokens.SelfSigned{Provider: name, JWT: r.jwt.orNil(), TTL: r.jwt.TTL, Response: p.TokenResponse.rules()}, nil
 	case SourceFile:
-		return &tokens.TokenFile{Provider: name, File: r.tokenFile.orNil(), Response: p.TokenResponse.rules()}, nil
+		return &tokens.TokenFile{Provider: name, File: r.tokenFile.orNil(), Path: shownPath(r.tokenFile.path()), Response: p.TokenResponse.rules()}, nil
 	}
 	client, err := p.Client(name, environment)
 	if err == nil && complete != nil {

@@ -162,10 +162,14 @@ func (p *Provider) validateBody(f *faults, r *request) {
 		"refresh_token": r.refreshToken != nil,
 	}
 	for _, name := range sorted(members) {
-		if sent[name] {
+		_, twice := p.TokenRequest.Params[name]
+		switch {
+		case sent[name]:
 			f.add(body, "%s is sent already, from the provider's field %[1]s; keep one of them", shownName(name))
-		} else if _, twice := p.TokenRequest.Params[name]; twice {
+		case twice:
 			f.add(body, "%s is in token_request.params too; keep one of them", shownName(name))
+		case provesTwice(name, r):
+			f.add(body, "%s proves the client's identity a second time; set auth_method none", shownName(name))
 		}
 	}
 }
@@ -189,13 +193,18 @@ func (p *Provider) validateParams(f *faults, r *request) {
 			f.add(params, "a name is empty or holds white space, control characters or braces")
 		case ours:
 			f.add(join(params, shownName(name)), "set the provider's field %s instead", field)
-		case strings.HasPrefix(name, "client_assertion") && r.authMethod != tokens.NoAuthentication:
-			// RFC 6749 §2.3: one method of authentication per request.
+		case provesTwice(name, r):
 			f.add(join(params, shownName(name)), "proves the client's identity a second time; set auth_method none")
 		case p.TokenRequest.Params[name] == "":
 			f.add(join(params, shownName(name)), "is empty; a parameter without a value counts as omitted (RFC 6749 §3.2)")
 		}
 	}
+}
+
+// provesTwice reports whether a parameter would be a second method of
+// authentication in a request, which may have one (RFC 6749 §2.3).
+func provesTwice(name string, r *request) bool {
+	return strings.HasPrefix(name, "client_assertion") && r.authMethod != tokens.NoAuthentication
 }
 
 func (p *Provider) validateHeaders(f *faults, r *request) {

@@ -11,6 +11,13 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
+// certified are the fields of a client that its certificate proves, signedWithKey
+// those of one that signs with a key that is not read.
+const (
+	certified     = `"client_id":"i","token_url":"https://idp.example.com/t","auth_method":"tls_client_auth"`
+	signedWithKey = `"client_id":"i","token_url":"https://idp.example.com/t","auth_method":"private_key_jwt","jwt":{"alg":"RS256","key":"{env.SECRET}"}`
+)
+
 // noSecret are the fields of a provider without client authentication.
 const noSecret = `"client_id":"i","token_url":"https://idp.example.com/t","auth_method":"none"`
 
@@ -51,34 +58,49 @@ func TestAWrongProviderIsRefused(t *testing.T) {
 		"a brace in a parameter that hides": {validFields + `,"token_request":{"params":{"x=CANARY&":"{"}}`, "token_request.params.(a name of 9 bytes)", `write a literal brace as \{`},
 		"two proofs of identity":            {validFields + `,"token_request":{"params":{"client_assertion":"CANARY"}}`, "token_request.params.client_assertion", "a second time; set auth_method none"},
 
-		"a header that is none":               {validFields + `,"token_request":{"headers":{"X: CANARY":["x"]}}`, "token_request.headers", "a name is no name of a header"},
-		"a header of the connection":          {validFields + `,"token_request":{"headers":{"host":["CANARY"]}}`, "token_request.headers.host", "belongs to the connection"},
-		"a header in two spellings":           {validFields + `,"token_request":{"headers":{"X-A":["CANARY"],"x-a":["CANARY"]}}`, "token_request.headers.x-a", "is set twice, in different spellings"},
-		"a header without a value":            {validFields + `,"token_request":{"headers":{"X-A":[]}}`, "token_request.headers.X-A", "has no value"},
-		"a line break in a header":            {validFields + `,"token_request":{"headers":{"X-A":["CANARY\r\nX: y"]}}`, "token_request.headers.X-A", "line break"},
-		"Authorization twice":                 {validFields + `,"auth_method":"client_secret_basic","token_request":{"headers":{"authorization":["CANARY"]}}`, "token_request.headers", "choose another auth_method"},
-		"Authorization twice, raw":            {validFields + `,"auth_method":"client_secret_basic_raw","token_request":{"headers":{"Authorization":["CANARY"]}}`, "token_request.headers", "choose another auth_method"},
-		"a GET with a form":                   {validFields + `,"token_request":{"method":"GET"}`, "token_request.encoding", "a GET request has no body; choose query or none"},
-		"a GET with JSON":                     {validFields + `,"token_request":{"method":"GET","encoding":"json"}`, "token_request.encoding", "a GET request has no body"},
-		"parameters that are not sent":        {validFields + `,"token_request":{"encoding":"none","params":{"x":"CANARY"}}`, "token_request.params", "would not be sent"},
-		"a scope that is not sent":            {validFields + `,"scope":"CANARY","token_request":{"encoding":"none"}`, "scope", "would not be sent"},
-		"a refresh token that is not sent":    {validFields + `,"refresh_token":"CANARY","token_request":{"encoding":"none"}`, "refresh_token", "would not be sent"},
-		"a refresh token of a file, too":      {validFields + `,"refresh_token_file":"/missing","token_request":{"encoding":"none"}`, "refresh_token_file", "would not be sent"},
-		"G13 a timeout over 5 min":            {validFields + `,"token_request":{"timeout":"301s"}`, "token_request.timeout", "at most 5m"},
-		"G13 negative retries":                {validFields + `,"token_request":{"retries":-1}`, "token_request.retries", "must be from 0 to 10"},
-		"G13 too many retries":                {validFields + `,"token_request":{"retries":11}`, "token_request.retries", "must be from 0 to 10"},
-		"G13 a status that is a success":      {validFields + `,"token_request":{"retry_on":[404,200,201]}`, "token_request.retry_on", "from 400 to 599"},
-		"G13 a status beyond all":             {validFields + `,"token_request":{"retry_on":[600]}`, "token_request.retry_on", "from 400 to 599"},
-		"a place that is no header":           {validFields + `,"place":{"header":"CANARY: x"}`, "place.header", "is no name of a header"},
-		"a place that is a placeholder":       {validFields + `,"place":{"header":"os.environ/CANARY"}`, "place.header", "is no name of a header"},
-		"a place that is not forwarded":       {validFields + `,"place":{"header":"proxy-authorization"}`, "place.header", "Proxy-Authorization belongs to the connection"},
-		"a placeholder in the prefix":         {validFields + `,"place":{"prefix":"{env.CANARY} "}`, "place.prefix", "is taken literally"},
-		"a variable as prefix":                {validFields + `,"place":{"prefix":"os.environ/CANARY"}`, "place.prefix", "is taken literally"},
-		"a line break in the prefix":          {validFields + `,"place":{"prefix":"CANARY\n"}`, "place.prefix", "line break"},
-		"a token of nobody":                   {validFields + `,"token_request":{"params":{"x":"{token.q}"}}`, "token_request.params.x", "{token.q}: no provider of this name is declared"},
-		"{token_url} without a token_url":     {`"client_id":"i","client_secret":"s","token_url":"{CANARY}","token_request":{"params":{"x":"{token_url}"}}`, "token_url", "{token_url} stands for a token_url that is missing or wrong"},
-		"a file that is missing":              {validFields + `,"token_request":{"params":{"x":"CANARY{file./missing}"}}`, "token_request.params.x", "the file /missing cannot be read"},
-		"a file that is missing with a token": {validFields + `,"token_request":{"params":{"x":"{token.p}{file./missing}"}}`, "token_request.params.x", "the file /missing cannot be read"},
+		"a header that is none":                 {validFields + `,"token_request":{"headers":{"X: CANARY":["x"]}}`, "token_request.headers", "a name is no name of a header"},
+		"a header of the connection":            {validFields + `,"token_request":{"headers":{"host":["CANARY"]}}`, "token_request.headers.host", "belongs to the connection"},
+		"a header in two spellings":             {validFields + `,"token_request":{"headers":{"X-A":["CANARY"],"x-a":["CANARY"]}}`, "token_request.headers.x-a", "is set twice, in different spellings"},
+		"a header without a value":              {validFields + `,"token_request":{"headers":{"X-A":[]}}`, "token_request.headers.X-A", "has no value"},
+		"a line break in a header":              {validFields + `,"token_request":{"headers":{"X-A":["CANARY\r\nX: y"]}}`, "token_request.headers.X-A", "line break"},
+		"Authorization twice":                   {validFields + `,"auth_method":"client_secret_basic","token_request":{"headers":{"authorization":["CANARY"]}}`, "token_request.headers", "choose another auth_method"},
+		"Authorization twice, raw":              {validFields + `,"auth_method":"client_secret_basic_raw","token_request":{"headers":{"Authorization":["CANARY"]}}`, "token_request.headers", "choose another auth_method"},
+		"a GET with a form":                     {validFields + `,"token_request":{"method":"GET"}`, "token_request.encoding", "a GET request has no body; choose query or none"},
+		"a GET with JSON":                       {validFields + `,"token_request":{"method":"GET","encoding":"json"}`, "token_request.encoding", "a GET request has no body"},
+		"parameters that are not sent":          {validFields + `,"token_request":{"encoding":"none","params":{"x":"CANARY"}}`, "token_request.params", "would not be sent"},
+		"a scope that is not sent":              {validFields + `,"scope":"CANARY","token_request":{"encoding":"none"}`, "scope", "would not be sent"},
+		"a refresh token that is not sent":      {validFields + `,"refresh_token":"CANARY","token_request":{"encoding":"none"}`, "refresh_token", "would not be sent"},
+		"a refresh token of a file, too":        {validFields + `,"refresh_token_file":"/missing","token_request":{"encoding":"none"}`, "refresh_token_file", "would not be sent"},
+		"G13 a timeout over 5 min":              {validFields + `,"token_request":{"timeout":"301s"}`, "token_request.timeout", "at most 5m"},
+		"G13 negative retries":                  {validFields + `,"token_request":{"retries":-1}`, "token_request.retries", "must be from 0 to 10"},
+		"G13 too many retries":                  {validFields + `,"token_request":{"retries":11}`, "token_request.retries", "must be from 0 to 10"},
+		"G13 a status that is a success":        {validFields + `,"token_request":{"retry_on":[404,200,201]}`, "token_request.retry_on", "from 400 to 599"},
+		"G13 a status beyond all":               {validFields + `,"token_request":{"retry_on":[600]}`, "token_request.retry_on", "from 400 to 599"},
+		"a place that is no header":             {validFields + `,"place":{"header":"CANARY: x"}`, "place.header", "is no name of a header"},
+		"a place that is a placeholder":         {validFields + `,"place":{"header":"os.environ/CANARY"}`, "place.header", "is no name of a header"},
+		"a place that is not forwarded":         {validFields + `,"place":{"header":"proxy-authorization"}`, "place.header", "Proxy-Authorization belongs to the connection"},
+		"a placeholder in the prefix":           {validFields + `,"place":{"prefix":"{env.CANARY} "}`, "place.prefix", "is taken literally"},
+		"a variable as prefix":                  {validFields + `,"place":{"prefix":"os.environ/CANARY"}`, "place.prefix", "is taken literally"},
+		"a line break in the prefix":            {validFields + `,"place":{"prefix":"CANARY\n"}`, "place.prefix", "line break"},
+		"proof of a key that is not sent":       {signedWithKey + `,"token_request":{"encoding":"none"}`, "auth_method", "would not be sent, because token_request.encoding is none"},
+		"proof of a secret that is not sent":    {validFields + `,"auth_method":"client_secret_jwt","token_request":{"encoding":"none"}`, "auth_method", "would not be sent"},
+		"no certificate":                        {certified, "token_request.transport", "has no client certificate, which auth_method tls_client_auth needs"},
+		"no certificate, but a transport":       {certified + `,"token_request":{"transport":{"protocol":"http","tls":{"ca":{"CANARY":1}}}}`, "token_request.transport", "has no client certificate"},
+		"a certificate's key alone":             {certified + `,"token_request":{"transport":{"protocol":"http","tls":{"client_certificate_key_file":"CANARY"}}}`, "token_request.transport", "has no client certificate"},
+		"a certificate and a secret":            {certified + `,"client_secret":"CANARY"`, "client_secret", "auth_method tls_client_auth does not send it"},
+		"a certificate for another transport":   {certified + `,"transport":{"protocol":"http","tls":{"client_certificate_file":"CANARY"}}`, "token_request.transport", "has no client certificate"},
+		"no client_id with a certificate":       {`"token_url":"https://x.com","auth_method":"tls_client_auth"`, "client_id", "required, but missing"},
+		"two places":                            {validFields + `,"place":{"query":"CANARY","header":"CANARY"}`, "place.query", "is set beside place.header; keep one of them"},
+		"a query and a prefix":                  {validFields + `,"place":{"query":"CANARY","prefix":""}`, "place.query", "is set beside place.header"},
+		"a query with a space":                  {validFields + `,"place":{"query":"CANARY x"}`, "place.query", "is no plain name of a query parameter"},
+		"a query with more than a name":         {validFields + `,"place":{"query":"a=CANARY&b"}`, "place.query", "is no plain name"},
+		"a query with a variable":               {validFields + `,"place":{"query":"{env.CANARY}"}`, "place.query", "is no plain name"},
+		"a query with a letter that no URL has": {validFields + `,"place":{"query":"CANARY\u00e4"}`, "place.query", "is no plain name"},
+		"a refresh token for nothing else":      {`"client_id":"i","token_url":"https://x.com","auth_method":"none","grant_type":"refresh_token"`, "grant_type", "refresh_token needs the field refresh_token"},
+		"a token of nobody":                     {validFields + `,"token_request":{"params":{"x":"{token.q}"}}`, "token_request.params.x", "{token.q}: no provider of this name is declared"},
+		"{token_url} without a token_url":       {`"client_id":"i","client_secret":"s","token_url":"{CANARY}","token_request":{"params":{"x":"{token_url}"}}`, "token_url", "{token_url} stands for a token_url that is missing or wrong"},
+		"a file that is missing":                {validFields + `,"token_request":{"params":{"x":"CANARY{file./missing}"}}`, "token_request.params.x", "the file /missing cannot be read"},
+		"a file that is missing with a token":   {validFields + `,"token_request":{"params":{"x":"{token.p}{file./missing}"}}`, "token_request.params.x", "the file /missing cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := fault(t, test.fields)
@@ -107,6 +129,12 @@ func TestARightProviderIsAccepted(t *testing.T) {
 		"another place":                    validFields + `,"place":{"header":"x-api-key","prefix":""}`,
 		"an empty prefix":                  validFields + `,"place":{"prefix":""}`,
 		"the provider's own token URL":     validFields + `,"token_request":{"params":{"audience":"{token_url}"}}`,
+		"a certificate":                    certified + `,"token_request":{"transport":{"protocol":"http","tls":{"client_certificate_file":"/c","client_certificate_key_file":"/k"}}}`,
+		"a certificate that Caddy obtains": certified + `,"token_request":{"transport":{"protocol":"http","tls":{"client_certificate_automate":"x.com"}}}`,
+		"a transport that is not known":    certified + `,"token_request":{"transport":{"protocol":"other"}}`,
+		"a query as place":                 validFields + `,"place":{"query":"access_token"}`,
+		"a refresh token and its grant":    validFields + `,"grant_type":"refresh_token","refresh_token":"{env.SECRET}"`,
+		"a refresh token without a client": `"token_url":"https://idp.example.com/t","auth_method":"none","grant_type":"refresh_token","refresh_token":"{env.SECRET}"`,
 		"an empty header":                  validFields + `,"token_request":{"headers":{"X":[""]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,14 +44,15 @@ var errSelfSigned = errors.New("the token has expired already when it is signed,
 type TokenFile struct {
 	// Provider names the provider in errors.
 	Provider string
-	// File reads the token.
+	// File reads the token, Path names the file in errors.
 	File Value
+	Path string
 	// Response says how long a token lives that does not say so itself.
 	Response TokenResponse
 }
 
 // errTokenFile is about what a token file holds.
-var errTokenFile = errors.New("the token file holds no usable token")
+var errTokenFile = errors.New("holds no usable token")
 
 // Fetch reads the token.
 func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
@@ -63,12 +64,12 @@ func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
 	token := strings.TrimSpace(content.Reveal())
 	failed := &AuthenticationError{Provider: f.Provider, Code: CodeInvalidResponse, temporary: true}
 	if token == "" || !isSendable(token) {
-		failed.Err = fmt.Errorf("%w: it is empty, or holds white space or other characters that a header may not carry", errTokenFile)
+		failed.Err = fmt.Errorf("the token file %s %w: it is empty, or holds white space or other characters that a header may not carry", f.Path, errTokenFile)
 		return Token{}, failed
 	}
 	lifetime, _, err := f.Response.lifetimeOf(token, start)
 	if err != nil {
-		failed.Err = fmt.Errorf("%w: %w", errTokenFile, err)
+		failed.Err = fmt.Errorf("the token file %s %w: %w", f.Path, errTokenFile, err)
 		return Token{}, failed
 	}
 	return Token{Value: NewSecret(token), Lifetime: lifetime}, nil
