@@ -119,7 +119,7 @@ func TestATokenFileIsReadEachTime(t *testing.T) {
 				if !ok || failed.Code != CodeInvalidResponse || !failed.Temporary() || token != (Token{}) {
 					t.Fatalf("got %v, %v", token, err)
 				}
-				for _, part := range []string{test.says, "provider corp", "the token file holds no usable token", "check what writes that file"} {
+				for _, part := range []string{test.says, "provider corp", "the token file /run/token holds no usable token", "check what writes that file"} {
 					if !contains(err.Error(), part) {
 						t.Errorf("the error says %q, want %q in it", err, part)
 					}
