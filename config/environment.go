@@ -77,7 +77,7 @@ func (e Environment) read(ctx context.Context, p part) (string, error) {
 	case partNowMS:
 		return strconv.FormatInt(e.Now().UnixMilli(), 10), nil
 	case partVar:
-		return "", fmt.Errorf("no variable %s is set: add var %[1]s <value>", shownName(p.text))
+		return "", fmt.Errorf("%w: no variable %s is set; add var %[2]s <value>", ErrUnresolvedReference, shownName(p.text))
 	default:
 		return "", fmt.Errorf("{%s} has no value here", p.kind)
 	}

@@ -122,6 +122,9 @@ type faults struct {
 	provider *Provider
 	name     string
 	errs     []error
+	// partial says that another declaration may add to this one: what is missing
+	// is no fault yet.
+	partial bool
 }
 
 func (f *faults) add(field, format string, args ...any) {

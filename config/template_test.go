@@ -72,7 +72,7 @@ func TestAWrongTemplateIsRefusedAndNotShown(t *testing.T) {
 		"a path that is not fixed":          {`{file.{uuid}/CANARY}`, "a path may hold {env.NAME}"},
 		"a member without a name":           {`{json./CANARY#}`, "the name of a member"},
 		"a file without a member":           {`{json./CANARY}`, "the name of a member"},
-		"a variable that is not set":        {`{var.x}CANARY`, "no variable x is set: add var x <value>"},
+		"a variable that is not set":        {`{var.x}CANARY`, "no variable x is set; add var x <value>"},
 		"a word with a dot too many":        {`{uuid.CANARY}`, "is none of"},
 		"{jwt} without a jwt block":         {`{jwt}`, "jwt block"},
 		"{key_fingerprint} without a block": {`{key_fingerprint}`, "jwt block"},

@@ -103,6 +103,7 @@ func TestATokenFileIsReadEachTime(t *testing.T) {
 			after(t, 0, func(t *testing.T) {
 				content := "another token"
 				f := &TokenFile{
+					Path:     "/run/token",
 					Provider: "corp", Response: test.response,
 					File: valueFunc(func(context.Context) (Secret, error) { return NewSecret(content), nil }),
 				}
