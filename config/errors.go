@@ -127,6 +127,10 @@ type faults struct {
 	partial bool
 }
 
+// mayChange reports whether a field that is not set may be set in another
+// declaration.
+func (f *faults) mayChange(t Template) bool { return f.partial && t == "" }
+
 func (f *faults) add(field, format string, args ...any) {
 	f.errs = append(f.errs, f.provider.misconfigured(f.name, field, fmt.Errorf(format, args...)))
 }

@@ -75,10 +75,6 @@ func parsePresets(content []byte) (map[string]*Preset, error) {
 	return all, nil
 }
 
-// errMissingVars means that a preset needs variables that are not set. They may be
-// set in another declaration of the same provider.
-var errMissingVars = errors.New("variables are missing")
-
 // Expand gives the providers with the fields of their presets, and with the values
 // of variables in the place of {var.NAME}. A field that a provider sets itself
 // takes the place of the preset's. The error joins a *ConfigurationError for each
@@ -95,24 +91,31 @@ func (p Providers) Expand(environment Environment) (Providers, error) {
 }
 
 func (p *Provider) expand(name string, environment Environment) (*Provider, error) {
+	f := &faults{provider: p, name: name}
+	expanded := p.expandWith(f, environment)
+	return expanded, errors.Join(f.errs...)
+}
+
+// expandWith gives nil if that is not possible.
+func (p *Provider) expandWith(f *faults, environment Environment) *Provider {
 	if p == nil || p.Preset == "" && len(p.Vars) == 0 {
-		return p, nil
+		return p
 	}
 	preset := &Preset{Provider: &Provider{}}
 	if p.Preset != "" {
 		var err error
 		if preset, err = FindPreset(p.Preset); err != nil {
-			return nil, p.misconfigured(name, "preset", err)
+			f.add("preset", "%w", err)
+			return nil
 		}
 	}
 	merged := p.over(preset.Provider)
-	vars, err := p.vars(name, preset, merged)
-	if err != nil {
-		return nil, err
+	vars, complete := p.vars(f, preset, merged.variables())
+	if !complete {
+		return nil
 	}
-	f := &faults{provider: p, name: name}
 	merged.substitute(f, vars, environment)
-	return merged, errors.Join(f.errs...)
+	return merged
 }
 
 // FindPreset gives a preset. The error guesses which one was meant.
@@ -171,35 +174,34 @@ func withoutHeaders(headers map[string][]Template, names []string) map[string][]
 	return rest
 }
 
-// vars gives the values of all variables; an optional one may be empty.
-func (p *Provider) vars(name string, preset *Preset, merged *Provider) (map[string]string, error) {
-	values := make(map[string]string)
-	f := &faults{provider: p, name: name}
-	used := merged.variables()
-	for _, variable := range sorted(p.Vars) {
-		if _, known := preset.Vars[variable]; !known && !slices.Contains(used, variable) {
-			f.errs = append(f.errs, p.misconfigured(name, "vars."+shownName(variable), unknownVar(variable, preset)))
+// vars gives the values of all variables; an optional one may be empty. used are
+// those that a field holds. It is not complete if one is missing.
+func (p *Provider) vars(f *faults, preset *Preset, used []string) (values map[string]string, complete bool) {
+	values = make(map[string]string)
+	for _, name := range sorted(p.Vars) {
+		if _, known := preset.Vars[name]; !known && !slices.Contains(used, name) && !(f.partial && p.Preset == "") {
+			f.add("vars."+shownName(name), "%w", unknownVar(name, preset))
 			continue
 		}
-		values[variable] = string(p.Vars[variable])
-		if environment, ok := strings.CutPrefix(values[variable], osEnviron); ok {
-			values[variable] = "{env." + environment + "}"
+		values[name] = string(p.Vars[name])
+		if variable, ok := strings.CutPrefix(values[name], osEnviron); ok {
+			values[name] = "{env." + variable + "}"
 		}
 	}
 	var missing []string
-	for _, variable := range sorted(preset.Vars) {
-		switch known := preset.Vars[variable]; {
-		case values[variable] != "":
-		case known.Needed() && slices.Contains(used, variable):
-			missing = append(missing, variable)
+	for _, name := range sorted(preset.Vars) {
+		switch known := preset.Vars[name]; {
+		case values[name] != "":
+		case known.Needed() && slices.Contains(used, name):
+			missing = append(missing, name)
 		default:
-			values[variable] = string(known.Default)
+			values[name] = string(known.Default)
 		}
 	}
-	if len(missing) > 0 {
-		f.add("vars", "%w: %s; preset %s needs %s", errMissingVars, strings.Join(missing, ", "), p.Preset, preset.needs())
+	if len(missing) > 0 && !f.partial {
+		f.add("vars", "variables are missing: %s; preset %s needs %s", strings.Join(missing, ", "), p.Preset, preset.needs())
 	}
-	return values, errors.Join(f.errs...)
+	return values, len(missing) == 0
 }
 
 func unknownVar(name string, preset *Preset) error {

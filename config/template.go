@@ -212,7 +212,7 @@ func (t Template) constant(environment Environment, allowed ...partKind) (string
 	}
 	var b strings.Builder
 	for _, p := range parts {
-		if p.kind != partLiteral && !slices.Contains(allowed, p.kind) {
+		if p.kind != partLiteral && p.kind != partVar && !slices.Contains(allowed, p.kind) {
 			return "", notConstant(p.kind, allowed...)
 		}
 		text, err := environment.complete().read(context.Background(), p)

@@ -133,7 +133,7 @@ func (t Template) aroundModel(environment Environment) ([]string, error) {
 		case partModel:
 			segments = append(segments, "")
 			continue
-		case partLiteral, partVariable, partFile:
+		case partLiteral, partVariable, partFile, partVar:
 		default:
 			return nil, notConstant(p.kind, partVariable, partFile, partModel)
 		}
