@@ -147,7 +147,7 @@ func (p *Provider) validateJWT(f *faults, r *request) {
 		f.add("jwt.ttl", "must be above 0 and at most 24h")
 	}
 	if j.IatSkew < 0 || time.Duration(j.IatSkew) > maxAssertionSkew {
-		f.add("jwt.iat_skew", "must be above 0 and at most 1h")
+		f.add("jwt.iat_skew", "must be at most 1h")
 	}
 }
 

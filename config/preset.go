@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
 // A Preset is a named set of defaults for one kind of provider. Presets are data:
@@ -38,8 +40,9 @@ type PresetVar struct {
 	Default Template `json:"default"`
 	// Optional means that what holds it is left out if it is not set.
 	Optional bool `json:"optional"`
-	// Path means that its value is the path of a file.
-	Path bool `json:"path"`
+	// Path means that its value is the path of a file, Secret that nobody may see it.
+	Path   bool `json:"path"`
+	Secret bool `json:"secret"`
 }
 
 // Needed reports whether the variable has to be set.
@@ -115,6 +118,12 @@ func (p *Provider) expandWith(f *faults, environment Environment) *Provider {
 		return nil
 	}
 	merged.substitute(f, vars, environment)
+	for _, variable := range sorted(p.Vars) {
+		field := "vars." + variable
+		if preset.Vars[variable].Secret && p.Vars[variable].IsLiteral() && p.where(field).file == "" {
+			merged.secretVars = append(merged.secretVars, field)
+		}
+	}
 	return merged
 }
 
@@ -141,6 +150,16 @@ func (p *Provider) over(preset *Provider) *Provider {
 // another that says the same in another way.
 func (p *Provider) alternatives(preset *Provider) *Provider {
 	rest := *preset
+	if p.Source != "" && p.Source != preset.Source {
+		// Other fields are about another way to come by a token.
+		return &Provider{
+			TokenResponse: TokenResponse{DefaultTTL: rest.TokenResponse.DefaultTTL, MaxTTL: rest.TokenResponse.MaxTTL},
+			Place:         rest.Place, HeaderUp: rest.HeaderUp, Transport: rest.Transport, RefreshBefore: rest.RefreshBefore,
+		}
+	}
+	if p.AuthMethod != "" && p.AuthMethod != preset.AuthMethod && preset.AuthMethod == Template(tokens.PrivateKeyJWT) {
+		rest.JWT = JWT{}
+	}
 	if p.ClientID != "" || p.ClientIDFile != "" {
 		rest.ClientID, rest.ClientIDFile = "", ""
 	}
@@ -209,6 +228,21 @@ func unknownVar(name string, preset *Preset) error {
 		return errors.New("is not used: nothing holds {var.NAME} with this name")
 	}
 	return unknownName("variable", name, sorted(preset.Vars))
+}
+
+// isPathVariable reports whether a variable of a preset is the path of a file. Where
+// the preset is named in another declaration, the variable's name tells: it means
+// the same in all presets.
+func isPathVariable(preset, name string) bool {
+	if preset != "" {
+		return Presets()[preset] != nil && Presets()[preset].Vars[name].Path
+	}
+	for _, other := range Presets() {
+		if other.Vars[name].Path {
+			return true
+		}
+	}
+	return false
 }
 
 // needs lists what a user of the preset has to set.

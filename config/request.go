@@ -147,6 +147,10 @@ func (p *Provider) Client(name string, environment Environment) (*tokens.Client,
 	if err := errors.Join(f.errs...); err != nil {
 		return nil, err
 	}
+	return p.client(name, r)
+}
+
+func (p *Provider) client(name string, r *request) (*tokens.Client, error) {
 	if r.tokenURL == nil {
 		return nil, p.misconfigured(name, "token_url", errors.New("required, but missing or empty"))
 	}
@@ -166,12 +170,12 @@ func (p *Provider) Client(name string, environment Environment) (*tokens.Client,
 		Timeout:      p.EffectiveTimeout(),
 		RetryOn:      p.TokenRequest.RetryOn,
 		Response:     p.TokenResponse.rules(),
-		Fresh:        r.refersToJWT(),
+		Unrepeatable: r.provesIdentity() || r.refersToJWT(),
 	}
 	if r.body != nil {
 		client.Body = r.body
 	}
-	if r.authMethod == tokens.PrivateKeyJWT || r.authMethod == tokens.ClientSecretJWT {
+	if r.provesIdentity() {
 		client.ClientAssertion = r.jwt.orNil()
 	}
 	return client, nil

@@ -8,33 +8,45 @@ import (
 	"strings"
 )
 
-// variable matches {var.NAME}.
-var variable = regexp.MustCompile(`\{var\.([A-Za-z0-9._-]+)\}`)
+// variable matches {var.NAME}, and one whose brace is literal.
+var variable = regexp.MustCompile(`\\?\{var\.([A-Za-z0-9._-]+)\}`)
 
-// texts calls use for each text of the provider that may hold {var.NAME}. What use
-// returns takes its place; an empty text, and what it was in, is taken away. JSON
-// of a Caddy module says so, because Caddy fills in none of our placeholders.
-func (p *Provider) texts(use func(field, text string, module bool) string) {
-	visit(reflect.ValueOf(p).Elem(), "", func(field string, v reflect.Value) bool {
-		if v.Kind() == reflect.Pointer {
-			return false
+// replaceVariables replaces each {var.NAME} of a text.
+func replaceVariables(text string, replace func(name, match string) string) string {
+	return variable.ReplaceAllStringFunc(text, func(match string) string {
+		if strings.HasPrefix(match, `\`) {
+			return match
 		}
+		return replace(variable.FindStringSubmatch(match)[1], match)
+	})
+}
+
+// A textUser gets each text of a provider that may hold {var.NAME}; what it
+// returns takes the text's place. The JSON of a Caddy module says so: Caddy fills
+// in none of our placeholders.
+type textUser func(field, text string, module bool) string
+
+// texts shows use all texts of the provider. An empty one that it returns, and what
+// it was in, is taken away.
+func (p *Provider) texts(use textUser) {
+	visit(reflect.ValueOf(p).Elem(), "", func(field string, v reflect.Value) bool {
 		switch value := v.Addr().Interface().(type) {
 		case *[]Template:
-			kept := make([]Template, 0, len(*value))
-			for _, t := range *value {
-				if text := use(field, string(t), false); text != "" || t == "" {
-					kept = append(kept, Template(text))
-				}
-			}
-			*value = slices.Clip(kept)
-			if len(kept) == 0 {
-				*value = nil
+			*value = useEach(*value, field, use)
+		case *[]string:
+			*value = useEach(*value, field, use)
+		case *[]ExpiryRule:
+			*value = slices.Clone(*value)
+			for i := range *value {
+				(*value)[i].Path = use(field, (*value)[i].Path, false)
 			}
 		case *JSONTemplate:
 			*value = marshal(mapStrings(value.decode(), func(text string) any { return use(field, text, false) }))
 		case *json.RawMessage:
 			*value = json.RawMessage(marshal(mapStrings(JSONTemplate(*value).decode(), func(text string) any { return use(field, text, true) })))
+		case **string:
+			text := use(field, **value, false)
+			*value = &text
 		default:
 			if v.Kind() == reflect.String {
 				v.SetString(use(field, v.String(), false))
@@ -44,14 +56,24 @@ func (p *Provider) texts(use func(field, text string, module bool) string) {
 	})
 }
 
+func useEach[T ~string](list []T, field string, use textUser) []T {
+	var kept []T
+	for _, t := range list {
+		if text := use(field, string(t), false); text != "" || t == "" {
+			kept = append(kept, T(text))
+		}
+	}
+	return kept
+}
+
 // variables lists the variables that the provider's texts hold.
 func (p *Provider) variables() []string {
 	var names []string
 	p.texts(func(_, text string, _ bool) string {
-		for _, match := range variable.FindAllStringSubmatch(text, -1) {
-			names = append(names, match[1])
-		}
-		return text
+		return replaceVariables(text, func(name, match string) string {
+			names = append(names, name)
+			return match
+		})
 	})
 	return names
 }
@@ -61,8 +83,7 @@ func (p *Provider) variables() []string {
 func (p *Provider) substitute(f *faults, vars map[string]string, environment Environment) {
 	p.texts(func(field, text string, module bool) string {
 		var with, without []string
-		replaced := variable.ReplaceAllStringFunc(text, func(match string) string {
-			name := variable.FindStringSubmatch(match)[1]
+		replaced := replaceVariables(text, func(name, match string) string {
 			value, known := vars[name]
 			switch {
 			case !known:

@@ -31,7 +31,7 @@ func (c *Client) prepare(ctx context.Context, grantType string, refreshToken Sec
 	if grantType == GrantRefreshToken {
 		p.sensitive.add(refreshToken)
 		parameters.Set("refresh_token", refreshToken.Reveal())
-	} else if !c.Fresh && c.ClientAssertion == nil {
+	} else if !c.Unrepeatable {
 		// The request is safe to repeat, so net/http may do so when a
 		// kept-alive connection turns out to be closed (case N06). A field
 		// without a value says so and is not sent.

@@ -51,6 +51,10 @@ type TokenFile struct {
 	Response TokenResponse
 }
 
+// tokenFileLimit is the longest token that is read from a file. Servers take no
+// longer header.
+const tokenFileLimit = 16 << 10
+
 // errTokenFile is about what a token file holds.
 var errTokenFile = errors.New("holds no usable token")
 
@@ -63,8 +67,8 @@ func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
 	}
 	token := strings.TrimSpace(content.Reveal())
 	failed := &AuthenticationError{Provider: f.Provider, Code: CodeInvalidResponse, temporary: true}
-	if token == "" || !isSendable(token) {
-		failed.Err = fmt.Errorf("the token file %s %w: it is empty, or holds white space or other characters that a header may not carry", f.Path, errTokenFile)
+	if token == "" || len(token) > tokenFileLimit || !isSendable(token) {
+		failed.Err = fmt.Errorf("the token file %s %w: it is empty, longer than 16 KiB, or holds white space or other characters that a header may not carry", f.Path, errTokenFile)
 		return Token{}, failed
 	}
 	lifetime, _, err := f.Response.lifetimeOf(token, start)
