@@ -20,14 +20,14 @@ func (p *Provider) Locate(field, file string, line int) {
 // machine than the server; Validate finds the rest. The error joins a
 // *ConfigurationError or *ValidationError for each fault.
 func (p *Provider) ValidateLiterals(name string) error {
-	expanded, err := p.expand(name, noEnvironment())
-	if errors.Is(err, errMissingVars) || errors.Is(err, ErrUnresolvedReference) {
-		return nil
+	expanded, errs := p.expand(name, noEnvironment())
+	errs = slices.DeleteFunc(errs, func(err error) bool {
+		return errors.Is(err, errMissingVars) || errors.Is(err, errUnusedVar) || errors.Is(err, ErrUnresolvedReference)
+	})
+	if expanded != nil {
+		errs = append(errs, expanded.validateLiterals(name))
 	}
-	if err != nil {
-		return err
-	}
-	return expanded.validateLiterals(name)
+	return errors.Join(errs...)
 }
 
 func (p *Provider) validateLiterals(name string) error {

@@ -85,16 +85,18 @@ var errMissingVars = errors.New("variables are missing")
 // fault.
 func (p Providers) Expand(environment Environment) (Providers, error) {
 	expanded := make(Providers, len(p))
-	var all error
+	var all []error
 	for _, name := range sorted(p) {
-		provider, err := p[name].expand(name, environment)
+		provider, errs := p[name].expand(name, environment)
 		expanded[name] = provider
-		all = errors.Join(all, err)
+		all = append(all, errs...)
 	}
-	return expanded, all
+	return expanded, errors.Join(all...)
 }
 
-func (p *Provider) expand(name string, environment Environment) (*Provider, error) {
+// expand fills in the preset of one provider. What holds a variable that is
+// missing stays as it is.
+func (p *Provider) expand(name string, environment Environment) (*Provider, []error) {
 	if p == nil || p.Preset == "" && len(p.Vars) == 0 {
 		return p, nil
 	}
@@ -102,17 +104,13 @@ func (p *Provider) expand(name string, environment Environment) (*Provider, erro
 	if p.Preset != "" {
 		var err error
 		if preset, err = FindPreset(p.Preset); err != nil {
-			return nil, p.misconfigured(name, "preset", err)
+			return nil, []error{p.misconfigured(name, "preset", err)}
 		}
 	}
 	merged := p.over(preset.Provider)
-	vars, err := p.vars(name, preset, merged)
-	if err != nil {
-		return nil, err
-	}
 	f := &faults{provider: p, name: name}
-	merged.substitute(f, vars, environment)
-	return merged, errors.Join(f.errs...)
+	merged.substitute(f, p.vars(f, preset, merged), environment)
+	return merged, f.errs
 }
 
 // FindPreset gives a preset. The error guesses which one was meant.
@@ -171,14 +169,14 @@ func withoutHeaders(headers map[string][]Template, names []string) map[string][]
 	return rest
 }
 
-// vars gives the values of all variables; an optional one may be empty.
-func (p *Provider) vars(name string, preset *Preset, merged *Provider) (map[string]string, error) {
+// vars gives the values of all variables that are not missing; an optional one may
+// be empty.
+func (p *Provider) vars(f *faults, preset *Preset, merged *Provider) map[string]string {
 	values := make(map[string]string)
-	f := &faults{provider: p, name: name}
 	used := merged.variables()
 	for _, variable := range sorted(p.Vars) {
 		if _, known := preset.Vars[variable]; !known && !slices.Contains(used, variable) {
-			f.errs = append(f.errs, p.misconfigured(name, "vars."+shownName(variable), unknownVar(variable, preset)))
+			f.errs = append(f.errs, p.misconfigured(f.name, "vars."+shownName(variable), unknownVar(variable, preset)))
 			continue
 		}
 		values[variable] = string(p.Vars[variable])
@@ -192,6 +190,7 @@ func (p *Provider) vars(name string, preset *Preset, merged *Provider) (map[stri
 		case values[variable] != "":
 		case known.Needed() && slices.Contains(used, variable):
 			missing = append(missing, variable)
+			delete(values, variable)
 		default:
 			values[variable] = string(known.Default)
 		}
@@ -199,12 +198,16 @@ func (p *Provider) vars(name string, preset *Preset, merged *Provider) (map[stri
 	if len(missing) > 0 {
 		f.add("vars", "%w: %s; preset %s needs %s", errMissingVars, strings.Join(missing, ", "), p.Preset, preset.needs())
 	}
-	return values, errors.Join(f.errs...)
+	return values
 }
+
+// errUnusedVar means that a variable stands nowhere. What holds it may be in another
+// declaration of the same provider.
+var errUnusedVar = errors.New("is not used: nothing holds {var.NAME} with this name")
 
 func unknownVar(name string, preset *Preset) error {
 	if len(preset.Vars) == 0 {
-		return errors.New("is not used: nothing holds {var.NAME} with this name")
+		return errUnusedVar
 	}
 	return unknownName("variable", name, sorted(preset.Vars))
 }

@@ -120,7 +120,7 @@ func present(values ...*value) []*value {
 
 // word resolves a template that is one word, of a few if there are any.
 func word[T ~string](f *faults, environment Environment, field string, t Template, standard T, words ...T) T {
-	text, err := t.constant(environment, partVariable)
+	text, err := t.constant(environment, partVariable, partVar)
 	if err != nil {
 		f.add(field, "%w", err)
 		return standard
@@ -221,7 +221,7 @@ func (v *value) part(ctx context.Context, p part) (string, error) {
 		return r.jwt.fingerprint(ctx)
 	}
 	text, err := v.environment.read(ctx, p)
-	if errors.Is(err, ErrUnresolvedReference) || p.kind == partVar {
+	if errors.Is(err, ErrUnresolvedReference) {
 		return "", v.provider.misconfigured(v.providerName, v.field, err)
 	}
 	return text, err

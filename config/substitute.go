@@ -8,8 +8,19 @@ import (
 	"strings"
 )
 
-// variable matches {var.NAME}.
-var variable = regexp.MustCompile(`\{var\.([A-Za-z0-9._-]+)\}`)
+// variable matches {var.NAME}, with the backslash that makes its brace literal.
+var variable = regexp.MustCompile(`\\?\{var\.([A-Za-z0-9._-]+)\}`)
+
+// variablesOf lists the variables that a text holds.
+func variablesOf(text string) []string {
+	var names []string
+	for _, match := range variable.FindAllStringSubmatch(text, -1) {
+		if match[0][0] != '\\' {
+			names = append(names, match[1])
+		}
+	}
+	return names
+}
 
 // texts calls use for each text of the provider that may hold {var.NAME}. What use
 // returns takes its place; an empty text, and what it was in, is taken away. JSON
@@ -19,38 +30,57 @@ func (p *Provider) texts(use func(field, text string, module bool) string) {
 		if v.Kind() == reflect.Pointer {
 			return false
 		}
-		switch value := v.Addr().Interface().(type) {
-		case *[]Template:
-			kept := make([]Template, 0, len(*value))
-			for _, t := range *value {
-				if text := use(field, string(t), false); text != "" || t == "" {
-					kept = append(kept, Template(text))
+		within := func(module bool) func(string) any {
+			return func(text string) any {
+				used := use(field, text, module)
+				if used == "" && text != "" {
+					return absent{}
 				}
+				return used
 			}
-			*value = slices.Clip(kept)
-			if len(kept) == 0 {
-				*value = nil
-			}
+		}
+		switch value := v.Addr().Interface().(type) {
 		case *JSONTemplate:
-			*value = marshal(mapStrings(value.decode(), func(text string) any { return use(field, text, false) }))
+			used := mapStrings(value.decode(), within(false))
+			if *value = nil; used != any(absent{}) {
+				*value = marshal(used)
+			}
 		case *json.RawMessage:
-			*value = json.RawMessage(marshal(mapStrings(JSONTemplate(*value).decode(), func(text string) any { return use(field, text, true) })))
+			*value = json.RawMessage(marshal(mapStrings(JSONTemplate(*value).decode(), within(true))))
+		case *[]ExpiryRule:
+			*value = slices.Clone(*value)
+			for i := range *value {
+				rule := &(*value)[i]
+				rule.Path, rule.Unit = use(field, rule.Path, false), use(field, rule.Unit, false)
+			}
 		default:
-			if v.Kind() == reflect.String {
+			switch {
+			case v.Kind() == reflect.String:
 				v.SetString(use(field, v.String(), false))
+			case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String:
+				v.Set(mapList(v, within(false)))
 			}
 		}
 		return true
 	})
 }
 
+// mapList is a new list of the strings of a list that are replaced and stay.
+func mapList(list reflect.Value, replace func(string) any) reflect.Value {
+	kept := reflect.Zero(list.Type())
+	for i := range list.Len() {
+		if text, stays := replace(list.Index(i).String()).(string); stays {
+			kept = reflect.Append(kept, reflect.ValueOf(text).Convert(list.Type().Elem()))
+		}
+	}
+	return kept
+}
+
 // variables lists the variables that the provider's texts hold.
 func (p *Provider) variables() []string {
 	var names []string
 	p.texts(func(_, text string, _ bool) string {
-		for _, match := range variable.FindAllStringSubmatch(text, -1) {
-			names = append(names, match[1])
-		}
+		names = append(names, variablesOf(text)...)
 		return text
 	})
 	return names
@@ -65,7 +95,7 @@ func (p *Provider) substitute(f *faults, vars map[string]string, environment Env
 			name := variable.FindStringSubmatch(match)[1]
 			value, known := vars[name]
 			switch {
-			case !known:
+			case !known || match[0] == '\\':
 				return match
 			case value == "":
 				without = append(without, name)
