@@ -9,6 +9,7 @@ import (
 	"errors"
 	"hash"
 	"net/http"
+	"strconv"
 )
 
 // Fingerprint names a token: it is the hash of the provider's name and of all
@@ -49,6 +50,9 @@ func fingerprint(name string, all Providers, environment Environment) (sum [sha2
 	}
 	if err := h.writeJSON("jwt", provider.JWT); err != nil {
 		return sum, err
+	}
+	if r.jwt != nil {
+		h.write("jwt", r.jwt.Algorithm, string(r.jwt.Thumbprint), strconv.FormatBool(r.jwt.Milliseconds))
 	}
 	for _, field := range []struct {
 		role   string
