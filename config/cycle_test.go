@@ -88,3 +88,37 @@ func TestProvidersThatAreNotThereNeedNoTokens(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A token may be held in many places, and each may close a circle.
+func TestACircleIsFoundInEveryPlace(t *testing.T) {
+	const signing = validFields + `,"token_request":{"params":{"x":"{jwt}"}},"jwt":{"alg":"HS256",`
+	for field, fields := range map[string]string{
+		"token_request.body":      validFields + `,"token_request":{"body":{"a":[{"b":"{token.q}"}]}}`,
+		"jwt.claims.a":            signing + `"key":"` + hsKey + `","claims":{"a":["x",{"b":"{token.q}"}]}}`,
+		"jwt.header.a":            signing + `"key":"` + hsKey + `","header":{"a":"{token.q}"}}`,
+		"jwt.key":                 signing + `"key":"{token.q}"}`,
+		"token_request.params.a":  `"client_id":"i","token_url":"https://x.com","vars":{"other":"q"},"auth_method":"none","token_request":{"params":{"a":"{token.{var.other}}"}}`,
+		"token_request.headers.A": validFields + `,"token_request":{"headers":{"A":["b","{token.q}"]}}`,
+		"client_secret":           `"client_id":"i","client_secret":"{token.q}","token_url":"https://x.com"`,
+	} {
+		t.Run(field, func(t *testing.T) {
+			providers, err := native(t, fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			providers["q"] = valid(t, `"token_request":{"body":{"a":"{token.p}"}}`)
+			if providers, err = providers.Expand(testEnvironment()); err != nil {
+				t.Fatal(err)
+			}
+			want := "provider q: token_request.body: the providers need each other's tokens: p → q → p"
+			if err := providers.Validate(testEnvironment()); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v", err)
+			}
+			if _, err := Fingerprint("p", providers, testEnvironment()); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("its fingerprint: %v", err)
+			}
+			delete(providers, "q")
+			wantError(t, providers.Validate(testEnvironment()), field, "{token.q}: no provider of this name is declared")
+		})
+	}
+}

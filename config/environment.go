@@ -77,10 +77,15 @@ func (e Environment) read(ctx context.Context, p part) (string, error) {
 	case partNowMS:
 		return strconv.FormatInt(e.Now().UnixMilli(), 10), nil
 	case partVar:
-		return "", fmt.Errorf("%w: no variable %s is set; add var %[2]s <value>", ErrUnresolvedReference, shownName(p.text))
+		return "", noVariable(p.text)
 	default:
 		return "", fmt.Errorf("{%s} has no value here", p.kind)
 	}
+}
+
+// noVariable is the error about a {var.NAME} whose variable nobody sets.
+func noVariable(name string) error {
+	return fmt.Errorf("%w: no variable %s is set: add var %[2]s <value>", ErrUnresolvedReference, shownName(name))
 }
 
 // variable reads an environment variable, which must be set (cases G02, G03).

@@ -141,6 +141,8 @@ type stubEndpoint struct {
 	answer  string
 	request *http.Request
 	body    string
+	// asked counts the requests.
+	asked int
 }
 
 func (s *stubEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -149,6 +151,7 @@ func (s *stubEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 		body, _ = io.ReadAll(r.Body)
 	}
 	s.request, s.body = r, string(body)
+	s.asked++
 	return &http.Response{StatusCode: s.status, Header: s.header, Body: io.NopCloser(strings.NewReader(s.answer)), Request: r}, nil
 }
 
@@ -209,6 +212,16 @@ func TestEveryEntryOfTheCatalogue(t *testing.T) {
 	}
 }
 
+// fetch asks an endpoint for a token once.
+func (e *goldenEntry) fetch(t *testing.T, all Providers, endpoint *stubEndpoint) (tokens.Token, error) {
+	t.Helper()
+	fetcher, err := all[e.Name].Fetcher(e.Name, goldenEnvironment(), func(c *tokens.Client) { c.Transport = endpoint })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fetcher.Fetch(t.Context())
+}
+
 func checkEntry(t *testing.T, entry *goldenEntry, all Providers, keys goldenKeys, want *goldenRequest) {
 	provider, environment := all[entry.Name], goldenEnvironment()
 	// A provider whose token it needs comes with it.
@@ -216,11 +229,7 @@ func checkEntry(t *testing.T, entry *goldenEntry, all Providers, keys goldenKeys
 		t.Fatal(err)
 	}
 	endpoint := entry.endpoint()
-	fetcher, err := provider.Fetcher(entry.Name, environment, func(c *tokens.Client) { c.Transport = endpoint })
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := fetcher.Fetch(t.Context())
+	token, err := entry.fetch(t, all, endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}

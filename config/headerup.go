@@ -51,7 +51,7 @@ func (f *faults) resolveHeader(field string, headers map[string][]Template, envi
 	resolved := make(http.Header, len(headers))
 	for _, name := range sorted(headers) {
 		for _, template := range headers[name] {
-			value, err := template.constant(environment, partVariable, partFile)
+			value, err := template.constant(environment, partVariable, partFile, partVar)
 			if err == nil {
 				err = checkHeaderValue(value)
 			}

@@ -92,6 +92,9 @@ func (t JSONTemplate) decode() (value any) {
 	return value
 }
 
+// absent takes the place of a string that is to be taken away.
+type absent struct{}
+
 // mapStrings replaces all strings of a decoded JSON value. Names of members
 // stay. Strings are visited in a fixed order.
 func mapStrings(value any, replace func(string) any) any {
@@ -99,12 +102,18 @@ func mapStrings(value any, replace func(string) any) any {
 	case string:
 		return replace(v)
 	case []any:
-		for i := range v {
-			v[i] = mapStrings(v[i], replace)
+		kept := v[:0]
+		for _, element := range v {
+			if element = mapStrings(element, replace); element != any(absent{}) {
+				kept = append(kept, element)
+			}
 		}
+		return kept
 	case map[string]any:
 		for _, name := range slices.Sorted(maps.Keys(v)) {
-			v[name] = mapStrings(v[name], replace)
+			if v[name] = mapStrings(v[name], replace); v[name] == any(absent{}) {
+				delete(v, name)
+			}
 		}
 	}
 	return value

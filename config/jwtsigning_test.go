@@ -261,7 +261,7 @@ func TestATokenThatIsMissingInAClaimIsTheOtherProvidersFailure(t *testing.T) {
 	cause := &tokens.AuthenticationError{Provider: "q", Code: tokens.CodeInvalidClient}
 	environment := testEnvironment()
 	endpoint := answering()
-	providers, err := native(t, files.Replace(privateKey+`,"claims":{"a":["{token.q}"]}}`))
+	providers, err := native(t, files.Replace(privateKey+`,"claims":{"a":{"b":["{token.q}"]}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,8 @@ func (p *Provider) expand(name string, environment Environment) (*Provider, erro
 	return expanded, errors.Join(f.errs...)
 }
 
-// expandWith gives nil if that is not possible.
+// expandWith gives nil if there is no such preset. What holds a variable that is
+// missing stays as it is.
 func (p *Provider) expandWith(f *faults, environment Environment) *Provider {
 	if p == nil || p.Preset == "" && len(p.Vars) == 0 {
 		return p
@@ -113,11 +114,7 @@ func (p *Provider) expandWith(f *faults, environment Environment) *Provider {
 		}
 	}
 	merged := p.over(preset.Provider)
-	vars, complete := p.vars(f, preset, merged.variables())
-	if !complete {
-		return nil
-	}
-	merged.substitute(f, vars, environment)
+	merged.substitute(f, p.vars(f, preset, merged.variables()), environment)
 	for _, variable := range sorted(p.Vars) {
 		field := "vars." + variable
 		if preset.Vars[variable].Secret && p.Vars[variable].IsLiteral() && p.where(field).file == "" {
@@ -193,10 +190,10 @@ func withoutHeaders(headers map[string][]Template, names []string) map[string][]
 	return rest
 }
 
-// vars gives the values of all variables; an optional one may be empty. used are
-// those that a field holds. It is not complete if one is missing.
-func (p *Provider) vars(f *faults, preset *Preset, used []string) (values map[string]string, complete bool) {
-	values = make(map[string]string)
+// vars gives the values of all variables but those that are missing; an optional one
+// may be empty. used are those that a field holds.
+func (p *Provider) vars(f *faults, preset *Preset, used []string) map[string]string {
+	values := make(map[string]string)
 	for _, name := range sorted(p.Vars) {
 		if _, known := preset.Vars[name]; !known && !slices.Contains(used, name) && !(f.partial && p.Preset == "") {
 			f.add("vars."+shownName(name), "%w", unknownVar(name, preset))
@@ -213,6 +210,7 @@ func (p *Provider) vars(f *faults, preset *Preset, used []string) (values map[st
 		case values[name] != "":
 		case known.Needed() && slices.Contains(used, name):
 			missing = append(missing, name)
+			delete(values, name)
 		default:
 			values[name] = string(known.Default)
 		}
@@ -220,7 +218,7 @@ func (p *Provider) vars(f *faults, preset *Preset, used []string) (values map[st
 	if len(missing) > 0 && !f.partial {
 		f.add("vars", "variables are missing: %s; preset %s needs %s", strings.Join(missing, ", "), p.Preset, preset.needs())
 	}
-	return values, len(missing) == 0
+	return values
 }
 
 func unknownVar(name string, preset *Preset) error {

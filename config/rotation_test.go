@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
@@ -106,6 +108,33 @@ func TestARotatedCertificateMustBeThatOfTheKey(t *testing.T) {
 	if _, err := fetcher.Fetch(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAnIdentityOfAFileIsThatOfTheFile(t *testing.T) {
+	files := signingFiles(t)
+	address, id := writeFile(t, "https://one.example.com/t"), writeFile(t, "one")
+	endpoint := answering()
+	fetcher := fetcherOf(t, files.Replace(`"client_id_file":"`+id+`","token_url":"{file.`+address+`}","auth_method":"private_key_jwt","jwt":{"alg":"RS256","key_file":"<rsa>"}`), testEnvironment(), endpoint)
+	for _, name := range []string{"one", "two"} {
+		rewrite(t, id, name)
+		rewrite(t, address, "https://"+name+".example.com/t")
+		if _, err := fetcher.Fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		claims := opened(t, endpoint.form(t).Get("client_assertion"), rsaKey().Public()).Claims.(jwt.MapClaims)
+		if claims["iss"] != name || claims["sub"] != name || claims["aud"] != "https://"+name+".example.com/t" {
+			t.Errorf("got %v", claims)
+		}
+	}
+	rewrite(t, address, "ftp://CANARY")
+	_, err := fetcher.Fetch(t.Context())
+	if invalid, ok := errors.AsType[*ValidationError](err); !ok || invalid.Field != "token_url" {
+		t.Errorf("got %v", err)
+	}
+	wantNoCanary(t, err)
+	rewrite(t, id, "")
+	_, err = fetcher.Fetch(t.Context())
+	wantError(t, err, "client_id_file", "the file "+id+" is empty")
 }
 
 func TestARotatedTokenFileIsUsedAtOnce(t *testing.T) {

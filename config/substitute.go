@@ -30,50 +30,71 @@ type textUser func(field, text string, module bool) string
 // it was in, is taken away.
 func (p *Provider) texts(use textUser) {
 	visit(reflect.ValueOf(p).Elem(), "", func(field string, v reflect.Value) bool {
+		within := func(module bool) func(string) any {
+			return func(text string) any {
+				used := use(field, text, module)
+				if used == "" && text != "" {
+					return absent{}
+				}
+				return used
+			}
+		}
 		switch value := v.Addr().Interface().(type) {
-		case *[]Template:
-			*value = useEach(*value, field, use)
-		case *[]string:
-			*value = useEach(*value, field, use)
 		case *[]ExpiryRule:
 			*value = slices.Clone(*value)
 			for i := range *value {
-				(*value)[i].Path = use(field, (*value)[i].Path, false)
+				rule := &(*value)[i]
+				rule.Path, rule.Unit = use(field, rule.Path, false), use(field, rule.Unit, false)
 			}
 		case *JSONTemplate:
-			*value = marshal(mapStrings(value.decode(), func(text string) any { return use(field, text, false) }))
+			used := mapStrings(value.decode(), within(false))
+			if *value = nil; used != any(absent{}) {
+				*value = marshal(used)
+			}
 		case *json.RawMessage:
-			*value = json.RawMessage(marshal(mapStrings(JSONTemplate(*value).decode(), func(text string) any { return use(field, text, true) })))
+			*value = json.RawMessage(marshal(mapStrings(JSONTemplate(*value).decode(), within(true))))
 		case **string:
 			text := use(field, **value, false)
 			*value = &text
 		default:
-			if v.Kind() == reflect.String {
+			switch {
+			case v.Kind() == reflect.String:
 				v.SetString(use(field, v.String(), false))
+			case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String:
+				v.Set(mapList(v, within(false)))
 			}
 		}
 		return true
 	})
 }
 
-func useEach[T ~string](list []T, field string, use textUser) []T {
-	var kept []T
-	for _, t := range list {
-		if text := use(field, string(t), false); text != "" || t == "" {
-			kept = append(kept, T(text))
+// mapList is a new list of the strings of a list that are replaced and stay.
+func mapList(list reflect.Value, replace func(string) any) reflect.Value {
+	kept := reflect.Zero(list.Type())
+	for i := range list.Len() {
+		if text, stays := replace(list.Index(i).String()).(string); stays {
+			kept = reflect.Append(kept, reflect.ValueOf(text).Convert(list.Type().Elem()))
 		}
 	}
 	return kept
+}
+
+// variablesOf lists the variables that a text holds.
+func variablesOf(text string) []string {
+	var names []string
+	replaceVariables(text, func(name, match string) string {
+		names = append(names, name)
+		return match
+	})
+	return names
 }
 
 // variables lists the variables that the provider's texts hold.
 func (p *Provider) variables() []string {
 	var names []string
 	p.texts(func(_, text string, _ bool) string {
-		return replaceVariables(text, func(name, match string) string {
-			names = append(names, name)
-			return match
-		})
+		names = append(names, variablesOf(text)...)
+		return text
 	})
 	return names
 }

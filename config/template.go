@@ -229,7 +229,7 @@ func notConstant(kind partKind, allowed ...partKind) error {
 }
 
 func listKinds(kinds []partKind) string {
-	spelled := map[partKind]string{partVariable: "{env.NAME}", partFile: "{file.PATH}", partModel: "{model}"}
+	spelled := map[partKind]string{partVariable: "{env.NAME}", partFile: "{file.PATH}", partModel: "{model}", partVar: "{var.NAME}"}
 	words := make([]string, len(kinds))
 	for i, kind := range kinds {
 		words[i] = spelled[kind]

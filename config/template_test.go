@@ -17,6 +17,10 @@ import (
 
 func TestTemplate(t *testing.T) {
 	file := writeFile(t, "of file\n")
+	folder := filepath.Dir(file)
+	account := filepath.Join(folder, "account.json")
+	rewrite(t, account, `{"a":{"b":"of member"},"c":["one","two"],"d":false}`)
+	environment := with(testEnvironment(), map[string]string{"FOLDER": folder, "VALUE": "value", "FILE": file})
 	for name, test := range map[string]struct{ template, want string }{
 		"plain text is itself":                         {`se cret`, "se cret"},
 		"nothing is nothing":                           {``, ""},
@@ -24,6 +28,13 @@ func TestTemplate(t *testing.T) {
 		"os.environ/ is a variable":                    {`os.environ/SECRET`, "secret-of-env"},
 		"os.environ/ within text is text":              {`x os.environ/SECRET`, "x os.environ/SECRET"},
 		"a file is read without its newline":           {`{file.` + file + `}`, "of file"},
+		"a member of a JSON file":                      {`{json.` + account + `#a.b}`, "of member"},
+		"a member of a list, and text":                 {`x{json.` + account + `#c.1}y`, "xtwoy"},
+		"a member that is no string is its JSON":       {`{json.` + account + `#c}{json.` + account + `#d}`, `["one","two"]false`},
+		"a variable in a path":                         {`{file.{env.FOLDER}/value}`, "of file"},
+		"a variable in the path of a JSON file":        {`{json.{env.FOLDER}/account.json#a.b}`, "of member"},
+		"variables within text and paths":              {`{env.ID}{file.{env.FOLDER}/{env.VALUE}}{env.ID}`, "id-of-envof fileid-of-env"},
+		"a path that is os.environ/":                   {`{file.os.environ/FILE}`, "of file"},
 		"placeholders stand beside text":               {`a{env.ID}b{env.SECRET}c`, "aid-of-envbsecret-of-envc"},
 		"placeholders stand side by side":              {`{env.ID}{env.ID}`, "id-of-envid-of-env"},
 		"an escaped brace is a brace":                  {`a\{env.SECRET}`, "a{env.SECRET}"},
@@ -44,7 +55,7 @@ func TestTemplate(t *testing.T) {
 			if test.template != "" {
 				p.TokenRequest.Params = map[string]Template{"x": Template(test.template)}
 			}
-			client, err := p.Client("p", testEnvironment())
+			client, err := p.Client("p", environment)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,9 +81,18 @@ func TestAWrongTemplateIsRefusedAndNotShown(t *testing.T) {
 		"a token without a name":            {`CANARY{token.}`, "no name behind its dot"},
 		"a placeholder in another":          {`{env.{env.DIR}CANARY}`, "is none of"},
 		"a path that is not fixed":          {`{file.{uuid}/CANARY}`, "a path may hold {env.NAME}"},
+		"a variable in a path, not set":     {`{file.{env.UNSET}/CANARY}`, "UNSET is not set"},
+		"a variable in a path, empty":       {`{json.{env.EMPTY}/CANARY#x}`, "EMPTY is empty"},
+		"a path within a path":              {`{file.{file./CANARY}}`, "a path may hold {env.NAME}"},
+		"a token in a path":                 {`{json.{token.q}#CANARY}`, "a path may hold {env.NAME}"},
+		"an unclosed brace in a path":       {`{file.{env.DIR/CANARY}`, `write a literal brace as \{`},
+		"a JSON file without a path":        {`{json.#CANARY}`, "needs the path of a file"},
+		"a JSON file that is missing":       {`{json./missing#CANARY}`, "the file /missing cannot be read"},
+		"a preset variable without a name":  {`{var.}CANARY`, "no name behind its dot"},
+		"{jwt} with a dot":                  {`{jwt.CANARY}`, "is none of"},
 		"a member without a name":           {`{json./CANARY#}`, "the name of a member"},
 		"a file without a member":           {`{json./CANARY}`, "the name of a member"},
-		"a variable that is not set":        {`{var.x}CANARY`, "no variable x is set; add var x <value>"},
+		"a variable that is not set":        {`{var.x}CANARY`, "no variable x is set: add var x <value>"},
 		"a word with a dot too many":        {`{uuid.CANARY}`, "is none of"},
 		"{jwt} without a jwt block":         {`{jwt}`, "jwt block"},
 		"{key_fingerprint} without a block": {`{key_fingerprint}`, "jwt block"},
@@ -155,7 +175,7 @@ func TestRelativePathsAreResolvedAgainstAFolder(t *testing.T) {
 }
 
 func FuzzTemplate(f *testing.F) {
-	for _, seed := range []string{"", "{", "}", `\{`, `\\{x}`, "{env.ID}", "os.environ/ID", "os.environ/", "{file./etc/hostname}", "a{token.q}b{uuid}{now}{now_ms}", "{token_url}", "{jwt}", "{{env.ID}}"} {
+	for _, seed := range []string{"", "{", "}", `\{`, `\\{x}`, "{env.ID}", "os.environ/ID", "os.environ/", "{file./etc/hostname}", "a{token.q}b{uuid}{now}{now_ms}", "{token_url}", "{jwt}", "{{env.ID}}", "{json./a#b.c}", "{file.{env.ID}/x}", "{token.{var.x}}", "{var.x}", "{key_fingerprint}"} {
 		f.Add(seed)
 	}
 	constant := []error{errNoVariable, errUnclosed, errUnknown, errNameless, errNeedsJWT}

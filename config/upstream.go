@@ -187,10 +187,18 @@ func checkTransport(raw json.RawMessage) error {
 
 // validateTransports looks at transports as far as that needs no Caddy.
 func (p *Provider) validateTransports(f *faults) {
-	if err := checkTransport(p.Transport); err != nil {
-		f.add("transport", "%w", err)
-	}
-	if err := checkTransport(p.TokenRequest.Transport); err != nil {
-		f.add("token_request.transport", "%w", err)
+	for _, transport := range []struct {
+		field string
+		raw   json.RawMessage
+	}{{"transport", p.Transport}, {"token_request.transport", p.TokenRequest.Transport}} {
+		if err := checkTransport(transport.raw); err != nil {
+			f.add(transport.field, "%w", err)
+		}
+		mapStrings(JSONTemplate(transport.raw).decode(), func(text string) any {
+			for _, name := range variablesOf(text) {
+				f.add(transport.field, "%w", noVariable(name))
+			}
+			return text
+		})
 	}
 }

@@ -194,6 +194,23 @@ func TestValidateAsksForNoToken(t *testing.T) {
 	if err := providers.Validate(environment); err != nil {
 		t.Error(err)
 	}
+	// Nothing is signed with one, either.
+	for name, fields := range map[string]string{
+		"a key's ID":            `"key":"` + hsKey + `","key_id":"{token.q}"`,
+		"a header":              `"key":"` + hsKey + `","header":{"a":"{token.q}"}`,
+		"a claim":               `"key":"` + hsKey + `","claims":{"a":["{token.q}"]}`,
+		"a key":                 `"key":"{token.q}"`,
+		"a key's fingerprint":   `"key":"{token.q}","claims":{"a":"{key_fingerprint}"}`,
+		"the token URL, thrice": `"key":"` + hsKey + `","claims":{"a":"{token_url}","b":["{token_url}"]},"header":{"a":"{token_url}"}`,
+	} {
+		providers["p"] = valid(t, `"token_request":{"params":{"x":"{jwt}"}},"jwt":{"alg":"HS256",`+fields+`}`)
+		if strings.HasPrefix(name, "the token URL") {
+			providers["p"].TokenURL = "https://{token.q}/"
+		}
+		if err := providers.Validate(environment); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestNoProvidersAreRight(t *testing.T) {

@@ -37,6 +37,20 @@ func TestWarnings(t *testing.T) {
 		"credentials that are not sent":          {right + `,"token_request":{"encoding":"none"}`, []string{"auth_method"}},
 		"no body, and credentials in a header":   {right + `,"auth_method":"client_secret_basic","token_request":{"encoding":"none"}`, nil},
 		"no body, and no credentials":            {id + `"auth_method":"none",` + url + `,"token_request":{"encoding":"none"}`, nil},
+		"G16 a literal key":                      {id + url + `,"auth_method":"private_key_jwt","jwt":{"alg":"RS256","key":"CANARY"}`, []string{"jwt.key"}},
+		"G16 a literal secret of our own token":  {`"source":"self_signed","jwt":{"alg":"HS256","key":"CANARY"}`, []string{"jwt.key"}},
+		"a key of a variable":                    {id + url + `,"auth_method":"private_key_jwt","jwt":{"alg":"RS256","key":"{env.TEST_SECRET}"}`, nil},
+		"a key in a file":                        {id + url + `,"auth_method":"private_key_jwt","jwt":{"alg":"RS256","key_file":"/CANARY"}`, nil},
+		"a key of a variable with a newline":     {id + url + `,"auth_method":"private_key_jwt","jwt":{"alg":"RS256","key":"{env.TEST_LINE}"}`, []string{"jwt.key"}},
+		"a claim with a newline":                 {id + url + `,"auth_method":"private_key_jwt","jwt":{"alg":"RS256","key_file":"/k","claims":{"a":["{env.TEST_LINE}"]}}`, []string{"jwt.claims.a"}},
+		"a metadata server":                      {`"token_url":"http://169.254.169.254/t","auth_method":"none","grant_type":"none","token_request":{"headers":{"Metadata":["true"]}}`, nil},
+		"an http URL without credentials":        {`"token_url":"http://idp.example.com/t","auth_method":"none","grant_type":"none"`, []string{"token_url"}},
+		"a metadata server by its name":          {`"token_url":"http://metadata.google.internal/t","auth_method":"none","grant_type":"none"`, nil},
+		"an http URL for a JWT":                  {`"token_url":"http://idp.example.com/t","auth_method":"none","grant_type":"x","token_request":{"params":{"a":"{jwt}"}},"jwt":{"alg":"RS256","key_file":"/k"}`, []string{"token_url"}},
+		"an http URL for a body":                 {`"token_url":"http://idp.example.com/t","auth_method":"none","grant_type":"none","token_request":{"body":{"a":"CANARY"}}`, []string{"token_url"}},
+		"an http URL for a refresh token":        {`"token_url":"http://idp.example.com/t","auth_method":"none","grant_type":"refresh_token","refresh_token":"{env.TEST_SECRET}"`, []string{"token_url"}},
+		"G16 a literal secret in a variable":     {`"preset":"watsonx","vars":{"api_key":"CANARY"}`, []string{"token_request.params.apikey"}},
+		"a variable in a variable":               {`"preset":"watsonx","vars":{"api_key":"os.environ/TEST_SECRET"}`, nil},
 		"a provider that is wrong, but not this": {`"client_id":"{","token_url":"{env.TEST_UNSET}"`, nil},
 		"several at once": {
 			id + `"client_secret":"CANARY","refresh_token":"CANARY","token_url":"http://idp.example.com"`,
@@ -46,6 +60,9 @@ func TestWarnings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			providers, err := native(t, test.fields)
 			if err != nil {
+				t.Fatal(err)
+			}
+			if providers, err = providers.Expand(DefaultEnvironment()); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
