@@ -51,9 +51,11 @@ func joinQueries(query string, base *url.URL) string {
 	for name := range base.Query() {
 		set[strings.ToLower(name)] = true
 	}
-	query = WithoutParameters(query, func(name string) bool { return set[strings.ToLower(name)] })
-	if query == "" {
-		return base.RawQuery
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair != "" && !holdsParameter(pair, func(name string) bool { return set[strings.ToLower(name)] }) {
+			kept = append(kept, pair)
+		}
 	}
-	return query + "&" + base.RawQuery
+	return strings.Join(append(kept, base.RawQuery), "&")
 }
