@@ -60,7 +60,7 @@ func TestEveryFieldReadsAsItIsWritten(t *testing.T) {
 	var all config.Providers
 	if err := json.Unmarshal([]byte(`{"p":{
 		"client_id":"i","client_secret_file":"/run/secret","token_url":"https://login.example.com/t","scope":"a b","refresh_token":"r",
-		"auth_method":"client_secret_basic","grant_type":"urn:x",
+		"auth_method":"client_secret_basic","grant_type":"client_credentials",
 		"token_request":{"params":{"a":"with space","b":""},"headers":{"X-A":["1","2"]},"method":"PUT","body":{"n":{"l":[1,true,"{env.X}"]}},
 			"timeout":"1m30s","retries":0,"retry_on":[404,410],"encoding":"json","transport":{"protocol":"http","tls":{"client_certificate_file":"/c","client_certificate_key_file":"/k"}}},
 		"token_response":{"token":["a","header:X-T"],"expiry":[{"path":"e","unit":"unix"},{"path":"f","unit":"auto"}],"default_ttl":"1h","max_ttl":"2h0m5s"},

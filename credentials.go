@@ -3,7 +3,6 @@ package oauth2llm
 import (
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -142,48 +141,9 @@ func filterList(header http.Header, name string, values []string, keep func(stri
 
 // query returns a query without the parameters that hold credentials.
 func (f *credentialFilter) query(raw string) string {
-	return withoutParameters(raw, func(name string) bool {
+	return llm.WithoutParameters(raw, func(name string) bool {
 		return isCredentialParameter(name) || name != "" && strings.EqualFold(name, f.parameter)
 	})
-}
-
-// withoutParameters returns a query without some parameters; all other bytes stay
-// as they are.
-func withoutParameters(raw string, drop func(name string) bool) string {
-	if raw == "" {
-		return raw
-	}
-	var kept strings.Builder
-	dropped := false
-	for pair := range strings.SplitSeq(raw, "&") {
-		if holdsParameter(pair, drop) {
-			dropped = true
-			continue
-		}
-		if kept.Len() > 0 {
-			kept.WriteByte('&')
-		}
-		kept.WriteString(pair)
-	}
-	if !dropped {
-		return raw
-	}
-	return kept.String()
-}
-
-// holdsParameter reports whether a parameter is in one part of a query between
-// ampersands. Some servers take a semicolon for an ampersand.
-func holdsParameter(pair string, wanted func(name string) bool) bool {
-	for parameter := range strings.SplitSeq(pair, ";") {
-		name, _, _ := strings.Cut(parameter, "=")
-		if unescaped, err := url.QueryUnescape(name); err == nil {
-			name = unescaped
-		}
-		if wanted(name) {
-			return true
-		}
-	}
-	return false
 }
 
 // filterTrailer takes guarded fields out of a request's trailers (case H05).

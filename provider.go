@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
@@ -252,7 +253,7 @@ func (p *provider) putToken(r *http.Request, token *tokens.Token) {
 		return
 	}
 	address := *r.URL
-	address.RawQuery = withoutParameters(address.RawQuery, func(name string) bool { return name == p.place.Query })
+	address.RawQuery = llm.WithoutParameters(address.RawQuery, func(name string) bool { return name == p.place.Query })
 	if address.RawQuery != "" {
 		address.RawQuery += "&"
 	}

@@ -55,3 +55,54 @@ func (p Providers) checkTokens(names ...string) []error {
 	}
 	return errs
 }
+
+// errCircle is about a value that could never be read.
+func errCircle(field string) error {
+	return fmt.Errorf("{token_url}, {jwt} or {key_fingerprint} in it leads back to %s itself", field)
+}
+
+// findCircles finds the values that {token_url}, {jwt} and {key_fingerprint} lead
+// back to themselves. Reading one would never end.
+func (r *request) findCircles(f *faults) {
+	for _, v := range r.values() {
+		if r.leadsTo(v, v, make(map[*value]bool)) {
+			v.circular = true
+			f.add(v.field, "%w", errCircle(v.field))
+		}
+	}
+}
+
+// leadsTo reports whether reading a value means to read another.
+func (r *request) leadsTo(from, to *value, seen map[*value]bool) bool {
+	for _, next := range r.partsOf(from) {
+		if next == to {
+			return true
+		}
+		if next != nil && !seen[next] {
+			seen[next] = true
+			if r.leadsTo(next, to, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// partsOf lists the values of the request that a value is made of.
+func (r *request) partsOf(v *value) []*value {
+	var all []*value
+	for _, p := range v.parts {
+		switch {
+		case p.kind == partTokenURL:
+			all = append(all, r.tokenURL)
+		case p.kind == partKeyFingerprint && r.jwt != nil:
+			all = append(all, r.jwt.key)
+		case p.kind == partJWT && r.jwt != nil:
+			all = append(append(all, r.jwt.key), r.jwt.values()...)
+			if r.provesIdentity() {
+				all = append(all, r.clientID, r.tokenURL)
+			}
+		}
+	}
+	return all
+}

@@ -122,7 +122,14 @@ type faults struct {
 	provider *Provider
 	name     string
 	errs     []error
+	// partial says that another declaration may add to this one: what is missing
+	// is no fault yet.
+	partial bool
 }
+
+// mayChange reports whether a field that is not set may be set in another
+// declaration.
+func (f *faults) mayChange(t Template) bool { return f.partial && t == "" }
 
 func (f *faults) add(field, format string, args ...any) {
 	f.errs = append(f.errs, f.provider.misconfigured(f.name, field, fmt.Errorf(format, args...)))

@@ -76,11 +76,9 @@ func sortedKeys(m reflect.Value) []reflect.Value {
 // ResolvePaths makes relative paths absolute against a folder: those of the
 // _file fields, of variables that are paths, and of each {file.PATH}.
 func (p *Provider) ResolvePaths(folder string) {
-	if preset := Presets()[p.Preset]; preset != nil {
-		for name, value := range p.Vars {
-			if preset.Vars[name].Path {
-				p.Vars[name] = Template(Path(value).ResolvePaths(folder))
-			}
+	for name, value := range p.Vars {
+		if isPathVariable(p.Preset, name) {
+			p.Vars[name] = Template(Path(value).ResolvePaths(folder))
 		}
 	}
 	visit(reflect.ValueOf(p).Elem(), "", func(_ string, v reflect.Value) bool {

@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"hash"
 	"net/http"
-	"strconv"
+	"strings"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
 // Fingerprint names a token: it is the hash of the provider's name and of all
@@ -44,15 +46,12 @@ func fingerprint(name string, all Providers, environment Environment) (sum [sha2
 	h.write("encoding", string(r.encoding))
 	h.write("transport", string(provider.TokenRequest.Transport))
 	h.write("source", r.source)
-	h.write("body", string(provider.TokenRequest.Body))
-	if err := h.writeJSON("token_response", provider.TokenResponse); err != nil {
+	h.writeResponse(provider.TokenResponse.rules())
+	if err := h.writeAssertion(r.jwt, all); err != nil {
 		return sum, err
 	}
-	if err := h.writeJSON("jwt", provider.JWT); err != nil {
+	if err := h.writeStructure("body", r.body, all); err != nil {
 		return sum, err
-	}
-	if r.jwt != nil {
-		h.write("jwt", r.jwt.Algorithm, string(r.jwt.Thumbprint), strconv.FormatBool(r.jwt.Milliseconds))
 	}
 	for _, field := range []struct {
 		role   string
@@ -65,25 +64,64 @@ func fingerprint(name string, all Providers, environment Environment) (sum [sha2
 		{"scope", []*value{r.scope}},
 		{"parameter", r.parameters},
 		{"header", r.header},
-		{"body", r.bodyValues()},
 		{"token_file", []*value{r.tokenFile}},
-		{"jwt", r.jwt.values()},
 	} {
-		for _, v := range field.values {
-			if v == nil {
-				continue
-			}
-			wireName := v.name
-			if field.role == "header" {
-				wireName = http.CanonicalHeaderKey(wireName)
-			}
-			h.write(field.role, wireName)
-			if err := h.writeValue(v, all); err != nil {
-				return sum, err
-			}
+		if err := h.writeValues(field.role, all, field.values...); err != nil {
+			return sum, err
 		}
 	}
 	return h.sum(), nil
+}
+
+// writeResponse writes which token is taken out of an answer, and for how long.
+func (h hasher) writeResponse(rules tokens.TokenResponse) {
+	h.write("token", strings.Join(rules.Token, "\n"))
+	for _, rule := range rules.Expiry {
+		h.write("expiry", rule.Path, string(rule.Unit))
+	}
+	h.write("ttl", rules.DefaultTTL.String(), rules.MaxTTL.String())
+}
+
+// writeAssertion writes what is signed, and with what.
+func (h hasher) writeAssertion(a *assertion, all Providers) error {
+	if a == nil {
+		return nil
+	}
+	h.write("jwt", a.Algorithm, string(a.Thumbprint), fmt.Sprint(a.Chain, a.Milliseconds), a.TTL.String(), a.Skew.String())
+	err := errors.Join(h.writeValues("key", all, a.key), h.writeValues("kid", all, a.keyID), h.writeValues("certificate", all, a.certificate),
+		h.writeValues("member", all, a.header...))
+	for _, claim := range a.claims {
+		err = errors.Join(err, h.writeStructure("claim", claim, all))
+	}
+	return err
+}
+
+// writeStructure writes JSON: its shape, and the values in it.
+func (h hasher) writeStructure(role string, s *structure, all Providers) error {
+	if s == nil {
+		return nil
+	}
+	h.write(role, s.name, s.shape)
+	return h.writeValues(role, all, s.values...)
+}
+
+// writeValues writes the values in one role. Names of headers are the same in any
+// case.
+func (h hasher) writeValues(role string, all Providers, values ...*value) error {
+	for _, v := range values {
+		if v == nil {
+			continue
+		}
+		name := v.name
+		if role == "header" {
+			name = http.CanonicalHeaderKey(name)
+		}
+		h.write(role, name)
+		if err := h.writeValue(v, all); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RefreshTokenFingerprint names the refresh token of a provider: it is the hash
@@ -122,14 +160,6 @@ func (h hasher) write(texts ...string) {
 	}
 }
 
-// writeJSON writes how something is configured; what its values stand for is
-// another matter.
-func (h hasher) writeJSON(role string, configured any) error {
-	encoded, err := json.Marshal(configured)
-	h.write(role, string(encoded))
-	return err
-}
-
 func (h hasher) sum() (sum [sha256.Size]byte) {
 	h.Sum(sum[:0])
 	return sum
@@ -153,7 +183,7 @@ func (h hasher) writeValue(v *value, all Providers) error {
 			if err != nil {
 				return v.provider.misconfigured(v.providerName, v.field, err)
 			}
-			h.write(path)
+			h.write(path, p.member)
 		case partToken:
 			if all == nil {
 				h.write(p.text)

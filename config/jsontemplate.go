@@ -132,14 +132,16 @@ type structure struct {
 	root   any
 	values []*value
 	name   string
+	// shape is the JSON value with nothing in place of each string.
+	shape string
 }
 
-// structure parses a JSONTemplate. It is nil if there is none, or nonsense.
-func (p *Provider) structure(t JSONTemplate, read func(parse func() ([]part, error)) *value) *structure {
+// newStructure parses a JSONTemplate. It is nil if there is none, or nonsense.
+func newStructure(t JSONTemplate, read func(parse func() ([]part, error)) *value) *structure {
 	if len(t) == 0 {
 		return nil
 	}
-	s := &structure{}
+	s := &structure{shape: string(marshal(mapStrings(t.decode(), func(string) any { return "" })))}
 	s.root = mapStrings(t.decode(), func(text string) any {
 		v := read(Template(text).parse)
 		if v == nil {

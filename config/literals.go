@@ -20,18 +20,17 @@ func (p *Provider) Locate(field, file string, line int) {
 // machine than the server; Validate finds the rest. The error joins a
 // *ConfigurationError or *ValidationError for each fault.
 func (p *Provider) ValidateLiterals(name string) error {
-	expanded, errs := p.expand(name, noEnvironment())
-	errs = slices.DeleteFunc(errs, func(err error) bool {
-		return errors.Is(err, errMissingVars) || errors.Is(err, errUnusedVar) || errors.Is(err, ErrUnresolvedReference)
-	})
-	if expanded != nil {
-		errs = append(errs, expanded.validateLiterals(name))
+	f := &faults{provider: p, name: name, partial: true}
+	expanded := p.expandWith(f, noEnvironment())
+	f.errs = slices.DeleteFunc(f.errs, func(err error) bool { return errors.Is(err, ErrUnresolvedReference) })
+	if expanded == nil || len(f.errs) > 0 {
+		return errors.Join(f.errs...)
 	}
-	return errors.Join(errs...)
+	return expanded.validateLiterals(name)
 }
 
 func (p *Provider) validateLiterals(name string) error {
-	r, f := p.request(name, noEnvironment())
+	r, f := p.requestWith(&faults{provider: p, name: name, partial: true}, noEnvironment())
 	if err := checkName(name); err != nil {
 		f.add("", "%w", err)
 	}

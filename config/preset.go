@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
 // A Preset is a named set of defaults for one kind of provider. Presets are data:
@@ -38,8 +40,9 @@ type PresetVar struct {
 	Default Template `json:"default"`
 	// Optional means that what holds it is left out if it is not set.
 	Optional bool `json:"optional"`
-	// Path means that its value is the path of a file.
-	Path bool `json:"path"`
+	// Path means that its value is the path of a file, Secret that nobody may see it.
+	Path   bool `json:"path"`
+	Secret bool `json:"secret"`
 }
 
 // Needed reports whether the variable has to be set.
@@ -75,42 +78,50 @@ func parsePresets(content []byte) (map[string]*Preset, error) {
 	return all, nil
 }
 
-// errMissingVars means that a preset needs variables that are not set. They may be
-// set in another declaration of the same provider.
-var errMissingVars = errors.New("variables are missing")
-
 // Expand gives the providers with the fields of their presets, and with the values
 // of variables in the place of {var.NAME}. A field that a provider sets itself
 // takes the place of the preset's. The error joins a *ConfigurationError for each
 // fault.
 func (p Providers) Expand(environment Environment) (Providers, error) {
 	expanded := make(Providers, len(p))
-	var all []error
+	var all error
 	for _, name := range sorted(p) {
-		provider, errs := p[name].expand(name, environment)
+		provider, err := p[name].expand(name, environment)
 		expanded[name] = provider
-		all = append(all, errs...)
+		all = errors.Join(all, err)
 	}
-	return expanded, errors.Join(all...)
+	return expanded, all
 }
 
-// expand fills in the preset of one provider. What holds a variable that is
+func (p *Provider) expand(name string, environment Environment) (*Provider, error) {
+	f := &faults{provider: p, name: name}
+	expanded := p.expandWith(f, environment)
+	return expanded, errors.Join(f.errs...)
+}
+
+// expandWith gives nil if there is no such preset. What holds a variable that is
 // missing stays as it is.
-func (p *Provider) expand(name string, environment Environment) (*Provider, []error) {
+func (p *Provider) expandWith(f *faults, environment Environment) *Provider {
 	if p == nil || p.Preset == "" && len(p.Vars) == 0 {
-		return p, nil
+		return p
 	}
 	preset := &Preset{Provider: &Provider{}}
 	if p.Preset != "" {
 		var err error
 		if preset, err = FindPreset(p.Preset); err != nil {
-			return nil, []error{p.misconfigured(name, "preset", err)}
+			f.add("preset", "%w", err)
+			return nil
 		}
 	}
 	merged := p.over(preset.Provider)
-	f := &faults{provider: p, name: name}
-	merged.substitute(f, p.vars(f, preset, merged), environment)
-	return merged, f.errs
+	merged.substitute(f, p.vars(f, preset, merged.variables()), environment)
+	for _, variable := range sorted(p.Vars) {
+		field := "vars." + variable
+		if preset.Vars[variable].Secret && p.Vars[variable].IsLiteral() && p.where(field).file == "" {
+			merged.secretVars = append(merged.secretVars, field)
+		}
+	}
+	return merged
 }
 
 // FindPreset gives a preset. The error guesses which one was meant.
@@ -136,6 +147,16 @@ func (p *Provider) over(preset *Provider) *Provider {
 // another that says the same in another way.
 func (p *Provider) alternatives(preset *Provider) *Provider {
 	rest := *preset
+	if p.Source != "" && p.Source != preset.Source {
+		// Other fields are about another way to come by a token.
+		return &Provider{
+			TokenResponse: TokenResponse{DefaultTTL: rest.TokenResponse.DefaultTTL, MaxTTL: rest.TokenResponse.MaxTTL},
+			Place:         rest.Place, HeaderUp: rest.HeaderUp, Transport: rest.Transport, RefreshBefore: rest.RefreshBefore,
+		}
+	}
+	if p.AuthMethod != "" && p.AuthMethod != preset.AuthMethod && preset.AuthMethod == Template(tokens.PrivateKeyJWT) {
+		rest.JWT = JWT{}
+	}
 	if p.ClientID != "" || p.ClientIDFile != "" {
 		rest.ClientID, rest.ClientIDFile = "", ""
 	}
@@ -169,47 +190,57 @@ func withoutHeaders(headers map[string][]Template, names []string) map[string][]
 	return rest
 }
 
-// vars gives the values of all variables that are not missing; an optional one may
-// be empty.
-func (p *Provider) vars(f *faults, preset *Preset, merged *Provider) map[string]string {
+// vars gives the values of all variables but those that are missing; an optional one
+// may be empty. used are those that a field holds.
+func (p *Provider) vars(f *faults, preset *Preset, used []string) map[string]string {
 	values := make(map[string]string)
-	used := merged.variables()
-	for _, variable := range sorted(p.Vars) {
-		if _, known := preset.Vars[variable]; !known && !slices.Contains(used, variable) {
-			f.errs = append(f.errs, p.misconfigured(f.name, "vars."+shownName(variable), unknownVar(variable, preset)))
+	for _, name := range sorted(p.Vars) {
+		if _, known := preset.Vars[name]; !known && !slices.Contains(used, name) && !(f.partial && p.Preset == "") {
+			f.add("vars."+shownName(name), "%w", unknownVar(name, preset))
 			continue
 		}
-		values[variable] = string(p.Vars[variable])
-		if environment, ok := strings.CutPrefix(values[variable], osEnviron); ok {
-			values[variable] = "{env." + environment + "}"
+		values[name] = string(p.Vars[name])
+		if variable, ok := strings.CutPrefix(values[name], osEnviron); ok {
+			values[name] = "{env." + variable + "}"
 		}
 	}
 	var missing []string
-	for _, variable := range sorted(preset.Vars) {
-		switch known := preset.Vars[variable]; {
-		case values[variable] != "":
-		case known.Needed() && slices.Contains(used, variable):
-			missing = append(missing, variable)
-			delete(values, variable)
+	for _, name := range sorted(preset.Vars) {
+		switch known := preset.Vars[name]; {
+		case values[name] != "":
+		case known.Needed() && slices.Contains(used, name):
+			missing = append(missing, name)
+			delete(values, name)
 		default:
-			values[variable] = string(known.Default)
+			values[name] = string(known.Default)
 		}
 	}
-	if len(missing) > 0 {
-		f.add("vars", "%w: %s; preset %s needs %s", errMissingVars, strings.Join(missing, ", "), p.Preset, preset.needs())
+	if len(missing) > 0 && !f.partial {
+		f.add("vars", "variables are missing: %s; preset %s needs %s", strings.Join(missing, ", "), p.Preset, preset.needs())
 	}
 	return values
 }
 
-// errUnusedVar means that a variable stands nowhere. What holds it may be in another
-// declaration of the same provider.
-var errUnusedVar = errors.New("is not used: nothing holds {var.NAME} with this name")
-
 func unknownVar(name string, preset *Preset) error {
 	if len(preset.Vars) == 0 {
-		return errUnusedVar
+		return errors.New("is not used: nothing holds {var.NAME} with this name")
 	}
 	return unknownName("variable", name, sorted(preset.Vars))
+}
+
+// isPathVariable reports whether a variable of a preset is the path of a file. Where
+// the preset is named in another declaration, the variable's name tells: it means
+// the same in all presets.
+func isPathVariable(preset, name string) bool {
+	if preset != "" {
+		return Presets()[preset] != nil && Presets()[preset].Vars[name].Path
+	}
+	for _, other := range Presets() {
+		if other.Vars[name].Path {
+			return true
+		}
+	}
+	return false
 }
 
 // needs lists what a user of the preset has to set.

@@ -139,6 +139,9 @@ type Provider struct {
 
 	// origin says where each field was read from, by its path.
 	origin map[string]position
+	// secretVars are the variables of a preset that are secrets and stood in the
+	// configuration itself, by their paths.
+	secretVars []string
 }
 
 // A TokenRequest is what shapes the request to the token endpoint, besides the

@@ -1,10 +1,7 @@
 package config
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -34,7 +31,10 @@ type request struct {
 // request makes the token request of a provider. Values that cannot be parsed
 // are among the faults, and missing.
 func (p *Provider) request(name string, environment Environment) (*request, *faults) {
-	f := &faults{provider: p, name: name}
+	return p.requestWith(&faults{provider: p, name: name}, environment)
+}
+
+func (p *Provider) requestWith(f *faults, environment Environment) (*request, *faults) {
 	environment = environment.complete()
 	r := &request{}
 	if p.Preset != "" || len(p.Vars) > 0 {
@@ -79,7 +79,7 @@ func (p *Provider) request(name string, environment Environment) (*request, *fau
 		}
 	}
 
-	r.body = p.structure(p.TokenRequest.Body, func(parse func() ([]part, error)) *value { return read("token_request.body", parse) })
+	r.body = newStructure(p.TokenRequest.Body, func(parse func() ([]part, error)) *value { return read("token_request.body", parse) })
 	var file Path
 	var err error
 	if r.source, file, err = p.Source.parse(); err != nil {
@@ -95,6 +95,7 @@ func (p *Provider) request(name string, environment Environment) (*request, *fau
 	}
 	r.encoding = word(f, environment, "token_request.encoding", p.TokenRequest.Encoding, standard,
 		tokens.EncodingForm, tokens.EncodingJSON, tokens.EncodingQuery, tokens.EncodingNone)
+	r.findCircles(f)
 	return r, f
 }
 
@@ -120,7 +121,7 @@ func present(values ...*value) []*value {
 
 // word resolves a template that is one word, of a few if there are any.
 func word[T ~string](f *faults, environment Environment, field string, t Template, standard T, words ...T) T {
-	text, err := t.constant(environment, partVariable, partVar)
+	text, err := t.constant(environment, partVariable)
 	if err != nil {
 		f.add(field, "%w", err)
 		return standard
@@ -139,144 +140,6 @@ func word[T ~string](f *faults, environment Environment, field string, t Templat
 	return standard
 }
 
-// A value is one value of a token request. It implements tokens.Value.
-type value struct {
-	provider     *Provider
-	providerName string
-	// field is the value's path in the provider, name its name on the wire.
-	field, name string
-	parts       []part
-	environment Environment
-	// request is what the value is part of: {token_url} and {jwt} are in it.
-	request *request
-	// check is the rule that what was read must obey; a breach is a
-	// ValidationError if invalid is set.
-	check   func(string) error
-	invalid bool
-}
-
-// Format implements fmt.Formatter: a tokens.Client that is printed shows none of
-// its values.
-func (value) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redacted) }
-
-// value parses one value. It is nil if nothing is configured, or nonsense.
-func (p *Provider) value(f *faults, environment Environment, field string, parse func() ([]part, error), r *request) *value {
-	parts, err := parse()
-	for _, part := range parts {
-		switch kind := part.kind; {
-		case kind == partTokenURL && field == "token_url":
-			err = errors.New("{token_url} cannot stand in token_url itself")
-		case kind == partModel:
-			err = errModel
-		case kind == partJWT && strings.HasPrefix(field, "jwt."):
-			err = errors.New("{jwt} cannot stand in jwt itself")
-		case (kind == partJWT || kind == partKeyFingerprint) && !p.JWT.isSet() && r.authMethod != tokens.ClientSecretJWT:
-			err = errNeedsJWT
-		case kind == partKeyFingerprint && strings.HasPrefix(field, "jwt.key"):
-			err = errors.New("{key_fingerprint} cannot stand in the key itself")
-		}
-	}
-	if err != nil {
-		f.add(field, "%w", err)
-		return nil
-	}
-	if len(parts) == 0 {
-		return nil
-	}
-	return &value{provider: p, providerName: f.name, field: field, parts: parts, environment: environment, request: r}
-}
-
-// Read reads the value anew. The error is a *ConfigurationError that wraps
-// ErrUnresolvedReference where a variable or a file gives nothing, a
-// *ConfigurationError or *ValidationError where what was read breaks a rule,
-// and the other provider's own error where {token.PROVIDER} fails.
-func (v *value) Read(ctx context.Context) (tokens.Secret, error) {
-	var b strings.Builder
-	for _, p := range v.parts {
-		text, err := v.part(ctx, p)
-		if err != nil {
-			return tokens.Secret{}, err
-		}
-		b.WriteString(text)
-	}
-	if v.check != nil {
-		if err := v.check(b.String()); err != nil {
-			return tokens.Secret{}, v.broken(err)
-		}
-	}
-	return tokens.NewSecret(b.String()), nil
-}
-
-func (v *value) part(ctx context.Context, p part) (string, error) {
-	switch r := v.request; {
-	case p.kind == partTokenURL && r.tokenURL == nil:
-		return "", v.broken(errors.New("{token_url} stands for a token_url that is missing or wrong"))
-	case p.kind == partTokenURL:
-		address, err := r.tokenURL.Read(ctx)
-		return address.Reveal(), err
-	case p.kind == partJWT && r.jwt != nil:
-		signed, err := r.jwt.Read(ctx)
-		return signed.Reveal(), err
-	case p.kind == partKeyFingerprint && r.jwt != nil:
-		return r.jwt.fingerprint(ctx)
-	}
-	text, err := v.environment.read(ctx, p)
-	if errors.Is(err, ErrUnresolvedReference) {
-		return "", v.provider.misconfigured(v.providerName, v.field, err)
-	}
-	return text, err
-}
-
-func (v *value) broken(err error) error {
-	if v.invalid {
-		return v.provider.invalid(v.providerName, v.field, err)
-	}
-	return v.provider.misconfigured(v.providerName, v.field, err)
-}
-
-// verify reads the value as far as that needs no network: the token of another
-// provider is not asked for, and nothing is signed.
-func (v *value) verify() error {
-	if len(v.references(partToken)) == 0 && len(v.references(partJWT)) == 0 {
-		_, err := v.Read(context.Background())
-		return unlessNotAsked(err)
-	}
-	for _, p := range v.parts {
-		if p.kind == partToken || p.kind == partJWT {
-			continue
-		}
-		if _, err := v.part(context.Background(), p); unlessNotAsked(err) != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// references lists what the value refers to in one way.
-func (v *value) references(kind partKind) []part {
-	var found []part
-	for _, p := range v.parts {
-		if p.kind == kind {
-			found = append(found, p)
-		}
-	}
-	return found
-}
-
-// path is the path of the file whose content the value is, if it is that.
-func (v *value) path() string {
-	if v == nil || len(v.parts) != 1 || v.parts[0].kind != partFile {
-		return ""
-	}
-	path, _ := v.environment.path(v.parts[0])
-	return path
-}
-
-// isLiteral reports whether the value stands in the configuration itself.
-func (v *value) isLiteral() bool {
-	return len(v.references(partLiteral)) == len(v.parts)
-}
-
 // Client builds what asks for the provider's tokens. The error is that of
 // Validate, as far as the token request is concerned.
 func (p *Provider) Client(name string, environment Environment) (*tokens.Client, error) {
@@ -284,6 +147,10 @@ func (p *Provider) Client(name string, environment Environment) (*tokens.Client,
 	if err := errors.Join(f.errs...); err != nil {
 		return nil, err
 	}
+	return p.client(name, r)
+}
+
+func (p *Provider) client(name string, r *request) (*tokens.Client, error) {
 	if r.tokenURL == nil {
 		return nil, p.misconfigured(name, "token_url", errors.New("required, but missing or empty"))
 	}
@@ -303,34 +170,13 @@ func (p *Provider) Client(name string, environment Environment) (*tokens.Client,
 		Timeout:      p.EffectiveTimeout(),
 		RetryOn:      p.TokenRequest.RetryOn,
 		Response:     p.TokenResponse.rules(),
+		Unrepeatable: r.provesIdentity() || r.refersToJWT(),
 	}
 	if r.body != nil {
 		client.Body = r.body
 	}
-	if r.authMethod == tokens.PrivateKeyJWT || r.authMethod == tokens.ClientSecretJWT {
+	if r.provesIdentity() {
 		client.ClientAssertion = r.jwt.orNil()
 	}
 	return client, nil
 }
-
-// orNil keeps a missing value from becoming an interface that is not nil.
-func (v *value) orNil() tokens.Value {
-	if v == nil {
-		return nil
-	}
-	return v
-}
-
-func named(values []*value) []tokens.Parameter {
-	if len(values) == 0 {
-		return nil
-	}
-	parameters := make([]tokens.Parameter, len(values))
-	for i, v := range values {
-		parameters[i] = tokens.Parameter{Name: v.name, Value: v}
-	}
-	return parameters
-}
-
-// Interface guard
-var _ tokens.Value = (*value)(nil)

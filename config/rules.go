@@ -85,6 +85,10 @@ func validPort(address *url.URL) bool {
 	return err == nil && port > 0
 }
 
+// metadataHosts answer for a cloud's metadata on the machine that the gateway runs
+// on, over plain HTTP only.
+var metadataHosts = []string{"169.254.169.254", "fd00:ec2::254", "metadata.google.internal"}
+
 // isPlainHTTP reports whether a token URL sends secrets over a network in the
 // clear (case G04).
 func isPlainHTTP(text string) bool {
@@ -94,9 +98,9 @@ func isPlainHTTP(text string) bool {
 	}
 	host := strings.ToLower(strings.TrimSuffix(address.Hostname(), "."))
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return !ip.IsLoopback()
+		return !ip.IsLoopback() && !slices.Contains(metadataHosts, host)
 	}
-	return host != "localhost" && !strings.HasSuffix(host, ".localhost")
+	return !slices.Contains(metadataHosts, host) && host != "localhost" && !strings.HasSuffix(host, ".localhost")
 }
 
 // checkScope is the rule for scopes: scope-tokens of RFC 6749 §3.3, separated

@@ -83,7 +83,7 @@ func (p *Provider) Fetcher(name string, environment Environment, complete func(*
 	case SourceFile:
 		return &tokens.TokenFile{Provider: name, File: r.tokenFile.orNil(), Path: shownPath(r.tokenFile.path()), Response: p.TokenResponse.rules()}, nil
 	}
-	client, err := p.Client(name, environment)
+	client, err := p.client(name, r)
 	if err == nil && complete != nil {
 		complete(client)
 	}

@@ -8,28 +8,28 @@ import (
 	"strings"
 )
 
-// variable matches {var.NAME}, with the backslash that makes its brace literal.
+// variable matches {var.NAME}, and one whose brace is literal.
 var variable = regexp.MustCompile(`\\?\{var\.([A-Za-z0-9._-]+)\}`)
 
-// variablesOf lists the variables that a text holds.
-func variablesOf(text string) []string {
-	var names []string
-	for _, match := range variable.FindAllStringSubmatch(text, -1) {
-		if match[0][0] != '\\' {
-			names = append(names, match[1])
+// replaceVariables replaces each {var.NAME} of a text.
+func replaceVariables(text string, replace func(name, match string) string) string {
+	return variable.ReplaceAllStringFunc(text, func(match string) string {
+		if strings.HasPrefix(match, `\`) {
+			return match
 		}
-	}
-	return names
+		return replace(variable.FindStringSubmatch(match)[1], match)
+	})
 }
 
-// texts calls use for each text of the provider that may hold {var.NAME}. What use
-// returns takes its place; an empty text, and what it was in, is taken away. JSON
-// of a Caddy module says so, because Caddy fills in none of our placeholders.
-func (p *Provider) texts(use func(field, text string, module bool) string) {
+// A textUser gets each text of a provider that may hold {var.NAME}; what it
+// returns takes the text's place. The JSON of a Caddy module says so: Caddy fills
+// in none of our placeholders.
+type textUser func(field, text string, module bool) string
+
+// texts shows use all texts of the provider. An empty one that it returns, and what
+// it was in, is taken away.
+func (p *Provider) texts(use textUser) {
 	visit(reflect.ValueOf(p).Elem(), "", func(field string, v reflect.Value) bool {
-		if v.Kind() == reflect.Pointer {
-			return false
-		}
 		within := func(module bool) func(string) any {
 			return func(text string) any {
 				used := use(field, text, module)
@@ -40,6 +40,12 @@ func (p *Provider) texts(use func(field, text string, module bool) string) {
 			}
 		}
 		switch value := v.Addr().Interface().(type) {
+		case *[]ExpiryRule:
+			*value = slices.Clone(*value)
+			for i := range *value {
+				rule := &(*value)[i]
+				rule.Path, rule.Unit = use(field, rule.Path, false), use(field, rule.Unit, false)
+			}
 		case *JSONTemplate:
 			used := mapStrings(value.decode(), within(false))
 			if *value = nil; used != any(absent{}) {
@@ -47,12 +53,9 @@ func (p *Provider) texts(use func(field, text string, module bool) string) {
 			}
 		case *json.RawMessage:
 			*value = json.RawMessage(marshal(mapStrings(JSONTemplate(*value).decode(), within(true))))
-		case *[]ExpiryRule:
-			*value = slices.Clone(*value)
-			for i := range *value {
-				rule := &(*value)[i]
-				rule.Path, rule.Unit = use(field, rule.Path, false), use(field, rule.Unit, false)
-			}
+		case **string:
+			text := use(field, **value, false)
+			*value = &text
 		default:
 			switch {
 			case v.Kind() == reflect.String:
@@ -76,6 +79,16 @@ func mapList(list reflect.Value, replace func(string) any) reflect.Value {
 	return kept
 }
 
+// variablesOf lists the variables that a text holds.
+func variablesOf(text string) []string {
+	var names []string
+	replaceVariables(text, func(name, match string) string {
+		names = append(names, name)
+		return match
+	})
+	return names
+}
+
 // variables lists the variables that the provider's texts hold.
 func (p *Provider) variables() []string {
 	var names []string
@@ -91,11 +104,10 @@ func (p *Provider) variables() []string {
 func (p *Provider) substitute(f *faults, vars map[string]string, environment Environment) {
 	p.texts(func(field, text string, module bool) string {
 		var with, without []string
-		replaced := variable.ReplaceAllStringFunc(text, func(match string) string {
-			name := variable.FindStringSubmatch(match)[1]
+		replaced := replaceVariables(text, func(name, match string) string {
 			value, known := vars[name]
 			switch {
-			case !known || match[0] == '\\':
+			case !known:
 				return match
 			case value == "":
 				without = append(without, name)

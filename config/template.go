@@ -71,7 +71,7 @@ var (
 	errNoVariable = errors.New("os.environ/ is followed by no name of an environment variable")
 
 	errUnclosed = errors.New(`a "{" has no "}"; write a literal brace as \{`)
-	errUnknown  = errors.New(`a name in braces is none of {env.NAME}, {file.PATH}, {json.PATH#MEMBER}, {token.PROVIDER}, {jwt}, {key_fingerprint}, {uuid}, {now}, {now_ms}, {token_url}; write a literal brace as \{`)
+	errUnknown  = errors.New(`a name in braces is none of {env.NAME}, {file.PATH}, {json.PATH#MEMBER}, {token.PROVIDER}, {jwt}, {key_fingerprint}, {uuid}, {now}, {now_ms}, {token_url}, {var.NAME}; write a literal brace as \{`)
 	errModel    = errors.New("{model} can stand in base_url only")
 	errNameless = errors.New("a placeholder has no name behind its dot")
 	errNeedsJWT = errors.New("{jwt} and {key_fingerprint} need a jwt block")
@@ -213,7 +213,7 @@ func (t Template) constant(environment Environment, allowed ...partKind) (string
 	}
 	var b strings.Builder
 	for _, p := range parts {
-		if p.kind != partLiteral && !slices.Contains(allowed, p.kind) {
+		if p.kind != partLiteral && p.kind != partVar && !slices.Contains(allowed, p.kind) {
 			return "", notConstant(p.kind, allowed...)
 		}
 		text, err := environment.complete().read(context.Background(), p)

@@ -15,8 +15,10 @@ type Warning struct{ Field, Message string }
 // secretParameters are the parameters and headers of token requests whose value
 // is a secret at every authorization server.
 var secretParameters = []string{
-	"actor_token", "apikey", "assertion", "authorization", "client_assertion", "password", "subject_token",
+	"actor_token", "api_key", "apikey", "assertion", "authorization", "client_assertion", "password", "subject_token",
 }
+
+const literalSecret = "the secret stands in the configuration, where whoever can read that sees it: use {env.NAME}, {file.PATH} or a _file field"
 
 // Warnings lists what works and is a risk: a token URL without TLS (case G04),
 // secrets that stand in the configuration itself (case G16), and variables that
@@ -26,7 +28,7 @@ func (p *Provider) Warnings() []Warning {
 	r, _ := p.request("", DefaultEnvironment())
 	var warnings []Warning
 	if r.tokenURL != nil {
-		if address, err := r.tokenURL.Read(context.Background()); err == nil && isPlainHTTP(address.Reveal()) && r.sendsSecret() {
+		if address, err := r.tokenURL.Read(context.Background()); err == nil && isPlainHTTP(address.Reveal()) {
 			warnings = append(warnings, Warning{"token_url", "the secret travels in the clear: use an https URL"})
 		}
 	}
@@ -43,7 +45,7 @@ func (p *Provider) Warnings() []Warning {
 	}
 	for _, v := range r.values() {
 		if v.isSecret(r) && v.isLiteral() && p.where(v.field).file == "" {
-			warnings = append(warnings, Warning{v.field, "the secret stands in the configuration, where whoever can read that sees it: use {env.NAME}, {file.PATH} or a _file field"})
+			warnings = append(warnings, Warning{v.field, literalSecret})
 		}
 		for _, variable := range v.references(partVariable) {
 			if text, ok := v.environment.LookupEnv(variable.text); ok && strings.HasSuffix(text, "\n") {
@@ -51,14 +53,13 @@ func (p *Provider) Warnings() []Warning {
 			}
 		}
 	}
+	// Where a variable of a preset went, its name may not tell.
+	if !slices.ContainsFunc(warnings, func(w Warning) bool { return w.Message == literalSecret }) {
+		for _, field := range p.secretVars {
+			warnings = append(warnings, Warning{field, literalSecret})
+		}
+	}
 	return warnings
-}
-
-// sendsSecret reports whether the token request proves who sends it. Metadata
-// servers of clouds are asked without that, over plain HTTP.
-func (r *request) sendsSecret() bool {
-	return r.authMethod != tokens.NoAuthentication || r.refreshToken != nil || r.body != nil ||
-		slices.ContainsFunc(slices.Concat(r.parameters, r.header), func(v *value) bool { return v.isSecret(r) || !v.isLiteral() })
 }
 
 func (v *value) isSecret(r *request) bool {

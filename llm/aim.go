@@ -51,26 +51,9 @@ func joinQueries(query string, base *url.URL) string {
 	for name := range base.Query() {
 		set[strings.ToLower(name)] = true
 	}
-	var kept []string
-	for pair := range strings.SplitSeq(query, "&") {
-		if pair != "" && !setsAny(pair, set) {
-			kept = append(kept, pair)
-		}
+	query = WithoutParameters(query, func(name string) bool { return set[strings.ToLower(name)] })
+	if query == "" {
+		return base.RawQuery
 	}
-	return strings.Join(append(kept, base.RawQuery), "&")
-}
-
-// setsAny reports whether one part of a query between ampersands sets one of
-// some parameters.
-func setsAny(pair string, names map[string]bool) bool {
-	for parameter := range strings.SplitSeq(pair, ";") {
-		name, _, _ := strings.Cut(parameter, "=")
-		if unescaped, err := url.QueryUnescape(name); err == nil {
-			name = unescaped
-		}
-		if names[strings.ToLower(name)] {
-			return true
-		}
-	}
-	return false
+	return query + "&" + base.RawQuery
 }

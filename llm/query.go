@@ -90,3 +90,42 @@ func escapedOffset(escaped string, decoded int) int {
 	}
 	return at
 }
+
+// WithoutParameters returns a query without some parameters; all other bytes stay
+// as they are.
+func WithoutParameters(raw string, drop func(name string) bool) string {
+	if raw == "" {
+		return raw
+	}
+	var kept strings.Builder
+	dropped := false
+	for pair := range strings.SplitSeq(raw, "&") {
+		if holdsParameter(pair, drop) {
+			dropped = true
+			continue
+		}
+		if kept.Len() > 0 {
+			kept.WriteByte('&')
+		}
+		kept.WriteString(pair)
+	}
+	if !dropped {
+		return raw
+	}
+	return kept.String()
+}
+
+// holdsParameter reports whether a parameter is in one part of a query between
+// ampersands. Some servers take a semicolon for an ampersand.
+func holdsParameter(pair string, wanted func(name string) bool) bool {
+	for parameter := range strings.SplitSeq(pair, ";") {
+		name, _, _ := strings.Cut(parameter, "=")
+		if unescaped, err := url.QueryUnescape(name); err == nil {
+			name = unescaped
+		}
+		if wanted(name) {
+			return true
+		}
+	}
+	return false
+}

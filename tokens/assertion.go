@@ -147,7 +147,7 @@ func (a *Assertion) signer(ctx context.Context) (jose.Signer, error) {
 		}
 		options.WithHeader(jose.HeaderKey(member.Name), value.Reveal())
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(a.Algorithm), Key: key.key}, options)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(a.Algorithm), Key: key.forSigner()}, options)
 	if err != nil {
 		return nil, &AssertionError{"alg", errors.New("is none of the supported ones")}
 	}

@@ -94,6 +94,10 @@ type Client struct {
 	// cannot express. It needs EncodingJSON.
 	Body   Value
 	Header []Parameter
+	// Unrepeatable says that a request holds something that must not be sent twice,
+	// such as a JWT with a jti. Each attempt is rendered anew anyway, but net/http
+	// would repeat a request where a kept-alive connection breaks.
+	Unrepeatable bool
 	// Method defaults to POST, Encoding to EncodingForm.
 	Method   string
 	Encoding Encoding

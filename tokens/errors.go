@@ -111,6 +111,8 @@ func (e *AuthenticationError) advice() string {
 		return "the server wants a client certificate: set tls_client_auth in the transport of token_request"
 	case errors.Is(e.Err, errTokenFile):
 		return "check what writes that file"
+	case errors.Is(e.Err, errSelfSigned):
+		return "check the claim exp of jwt"
 	case errors.Is(e.Err, errNoTLS):
 		return "should token_url begin with http://?"
 	}

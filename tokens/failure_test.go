@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -179,6 +180,59 @@ func TestOnlyTLSThatBlamesCertificateOrVersionIsFinal(t *testing.T) {
 				t.Errorf("got %v, want %s", err, test.code)
 			}
 		})
+	}
+}
+
+func TestErrorCodesAndDescriptionsAreReadInManyPlaces(t *testing.T) {
+	for _, test := range []struct {
+		name, contentType, body string
+		code                    string
+		says                    string
+	}{
+		{"RFC 6749", "", `{"error":"invalid_scope","error_description":"no such scope"}`, CodeInvalidScope, "the server says: no such scope"},
+		{"errorCode and errorMessage, as IBM's servers do", "", `{"errorCode":"BXNIM0415E","errorMessage":"Provided API key could not be found."}`, CodeRefused, "the server's error code is BXNIM0415E: the server says: Provided API key could not be found."},
+		{"an object with a status, as Google's do", "", `{"error":{"code":403,"message":"x","status":"PERMISSION_DENIED"}}`, CodeRefused, "error code is PERMISSION_DENIED"},
+		{"an object with a code that is a word", "", `{"error":{"code":"invalid_client"}}`, CodeInvalidClient, "check client_id"},
+		{"an object with a code that is a number", "", `{"error":{"code":401,"title":"Unauthorized"}}`, CodeRefused, "error code is 401"},
+		{"code and message", "", `{"code":"IAM.0011","message":"unknown account"}`, CodeRefused, "error code is IAM.0011: the server says: unknown account"},
+		{"a code that is a number", "", `{"code":50001,"message":"no"}`, CodeRefused, "error code is 50001"},
+		{"the first place wins", "", `{"code":"c","errorCode":"b","error":"unauthorized_client","message":"m","error_description":"d"}`, CodeUnauthorizedClient, "the server says: d"},
+		{"a place with no code is passed over", "", `{"error":"not a code","errorCode":"","code":"invalid_client"}`, CodeInvalidClient, "invalid_client"},
+		{"an empty description is passed over", "", `{"error":"invalid_client","error_description":"","errorMessage":{"a":1},"message":"m"}`, CodeInvalidClient, "the server says: m"},
+		{"a code that says later", "", `{"errorCode":"temporarily_unavailable"}`, CodeUnavailable, "temporarily_unavailable"},
+		{"a form", formType, "error=invalid_client&message=no", CodeInvalidClient, "the server says: no"},
+		{"a code that is too long", "", `{"code":"` + strings.Repeat("c", 65) + `"}`, CodeRefused, "holds no error code"},
+		{"a code with a line end", "", `{"code":"a\nb"}`, CodeRefused, "holds no error code"},
+		{"a code that is a list", "", `{"error":["invalid_client"]}`, CodeRefused, "holds no error code"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := testClient(&exchange{status: 400, body: test.body, header: http.Header{"Content-Type": {test.contentType}}}).Fetch(t.Context())
+			failed, ok := errors.AsType[*AuthenticationError](err)
+			if !ok || failed.Code != test.code || !contains(err.Error(), test.says) {
+				t.Errorf("got %v, want %s and %q", err, test.code, test.says)
+			}
+		})
+	}
+}
+
+func TestX01ASecretInAnyPlaceOfAnErrorIsHidden(t *testing.T) {
+	for _, place := range append(slices.Concat(errorPlaces, descriptionPlaces), "other") {
+		for _, secret := range []string{canary, "s3cretWord"} {
+			c := testClient(nil)
+			c.ClientSecret = Literal(secret)
+			var value any = secret
+			names := strings.Split(place, ".")
+			slices.Reverse(names)
+			for _, name := range names {
+				value = map[string]any{name: value}
+			}
+			body, _ := json.Marshal(value)
+			for _, status := range []int{200, 400} {
+				c.Transport = &exchange{status: status, body: string(body)}
+				_, err := c.Fetch(t.Context())
+				wantNoCanary(t, fmt.Sprintf("%v %+v", err, err), secret)
+			}
+		}
 	}
 }
 

@@ -54,14 +54,15 @@ func readKey(text, algorithm string) (signingKey, error) {
 }
 
 func parseKey(text string, symmetric bool) (signingKey, error) {
-	trimmed := strings.TrimSpace(text)
-	if strings.HasPrefix(trimmed, "{") {
-		return parseJWK(trimmed)
-	}
-	if symmetric {
+	isObject := strings.HasPrefix(strings.TrimSpace(text), "{")
+	switch {
+	// A secret may begin with a brace, too.
+	case symmetric && !(isObject && json.Valid([]byte(text))):
 		return signingKey{key: []byte(text)}, nil
+	case isObject:
+		return parseJWK(text)
 	}
-	key, err := parsePEM(unescapeLines(trimmed))
+	key, err := parsePEM(unescapeLines(text))
 	return signingKey{key: key}, err
 }
 
@@ -87,7 +88,7 @@ var (
 // unescapeLines makes lines of a PEM text whose line breaks are written as \n, as
 // in environment variables and JSON key files.
 func unescapeLines(text string) string {
-	if strings.Contains(text, "\n") {
+	if text = strings.TrimSpace(text); strings.Contains(text, "\n") {
 		return text
 	}
 	return strings.NewReplacer(`\r\n`, "\n", `\n`, "\n").Replace(text)
@@ -171,6 +172,16 @@ func keyKind(key any) string {
 		}
 	}
 	return "a key of another kind"
+}
+
+// forSigner is the key as go-jose takes it. It refuses a secret that is shorter
+// than the hash, so a short one gets the zeros that HMAC puts behind it by itself
+// (RFC 2104 §2): up to 64 bytes, a block of the smallest hash, the MAC is the same.
+func (k signingKey) forSigner() any {
+	if secret, ok := k.key.([]byte); ok && len(secret) < sha256.BlockSize {
+		return append(slices.Clone(secret), make([]byte, sha256.BlockSize-len(secret))...)
+	}
+	return k.key
 }
 
 // fingerprint is the SHA-256 of the public key as SubjectPublicKeyInfo.

@@ -43,15 +43,16 @@ func (r *RefreshTokens) begin(ctx context.Context) (end func(), err error) {
 	}
 }
 
-// use returns the newest refresh token, or an empty one if it was refused.
-func (r *RefreshTokens) use(configured Secret) Secret {
+// use returns the newest refresh token, or an empty one if it was refused and
+// there is something else to use.
+func (r *RefreshTokens) use(configured Secret, fallback bool) Secret {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.configured.Equal(configured) {
 		r.configured, r.rotated, r.refused = configured, Secret{}, false
 	}
 	switch {
-	case r.refused:
+	case r.refused && fallback:
 		return Secret{}
 	case !r.rotated.Empty():
 		return r.rotated
@@ -75,8 +76,8 @@ func (r *RefreshTokens) refuse() {
 	r.refused = true
 }
 
-// fetchWithRefreshToken uses the refresh token, and the client credentials
-// where it is refused and there are any.
+// fetchWithRefreshToken uses the refresh token, and the client credentials, or
+// whatever the configured grant needs, where it is refused.
 func (c *Client) fetchWithRefreshToken(ctx context.Context) (Token, error) {
 	configured, err := c.RefreshToken.Read(ctx)
 	if err != nil {
@@ -87,29 +88,29 @@ func (c *Client) fetchWithRefreshToken(ctx context.Context) (Token, error) {
 		return Token{}, err
 	}
 	defer end()
-	if refreshToken := c.refreshTokens().use(configured); !refreshToken.Empty() {
+	if refreshToken := c.refreshTokens().use(configured, c.hasFallback()); !refreshToken.Empty() {
 		answer, err := c.request(ctx, GrantRefreshToken, refreshToken)
 		c.keepRefreshToken(refreshToken, answer.refreshToken)
 		failed, _ := errors.AsType[*AuthenticationError](err)
 		switch {
 		case err == nil:
 			return answer.token, nil
-		case failed == nil || failed.Code != CodeInvalidGrant || !c.hasClientCredentials():
+		case failed == nil || failed.Code != CodeInvalidGrant || !c.hasFallback():
 			return Token{}, err
 		}
 		c.refreshTokens().refuse()
-		c.logger().Warn("the refresh token was refused, client credentials are used from now on",
+		c.logger().Warn("the refresh token was refused, "+orDefault(c.GrantType, GrantClientCredentials)+" is used from now on",
 			zap.String("provider", c.Provider), zap.Error(err))
 	}
-	answer, err := c.request(ctx, GrantClientCredentials, Secret{})
+	answer, err := c.request(ctx, orDefault(c.GrantType, GrantClientCredentials), Secret{})
 	return answer.token, err
 }
 
-// hasClientCredentials reports whether there is something to fall back to when the
-// refresh token is refused.
-func (c *Client) hasClientCredentials() bool {
-	if c.GrantType == GrantRefreshToken {
-		return false
+// hasFallback reports whether there is something to ask with when the refresh token
+// is refused: client credentials, or what else another grant needs.
+func (c *Client) hasFallback() bool {
+	if grant := orDefault(c.GrantType, GrantClientCredentials); grant != GrantClientCredentials {
+		return grant != GrantRefreshToken
 	}
 	return c.ClientSecret != nil || c.ClientAssertion != nil || c.AuthMethod == TLSClientAuth
 }

@@ -131,6 +131,85 @@ func TestWithoutClientCredentialsInvalidGrantIsTheError(t *testing.T) {
 	}
 }
 
+// A refresh token that the operator wants used alone is, even after another client
+// that shares it has fallen back to its credentials.
+func TestGrantTypeRefreshTokenDoesNotFallBack(t *testing.T) {
+	refused := func(form url.Values) (int, string) {
+		if form.Get("grant_type") == GrantRefreshToken {
+			return 400, `{"error":"invalid_grant"}`
+		}
+		return 200, goodAnswer
+	}
+	for name, before := range map[string]func(*RefreshTokens){
+		"alone": func(*RefreshTokens) {},
+		"beside a client that has fallen back": func(shared *RefreshTokens) {
+			other, _ := refreshClient(refused)
+			other.RefreshTokens = shared
+			fetch3(t, other)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers := refused
+			c, used := refreshClient(func(form url.Values) (int, string) { return answers(form) })
+			c.GrantType = GrantRefreshToken
+			before(c.RefreshTokens)
+			for range 2 {
+				_, err := c.Fetch(t.Context())
+				failed, ok := errors.AsType[*AuthenticationError](err)
+				if !ok || failed.Code != CodeInvalidGrant || failed.Temporary() {
+					t.Fatalf("got %v", err)
+				}
+			}
+			answers = func(url.Values) (int, string) { return 200, goodAnswer }
+			if _, err := c.Fetch(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if got := strings.Join(*used, ", "); got != "refresh_token r0, refresh_token r0, refresh_token r0" {
+				t.Errorf("used %s", got)
+			}
+		})
+	}
+}
+
+func TestAnyProofOfTheClientsIdentityIsFallenBackTo(t *testing.T) {
+	for _, test := range []struct {
+		method AuthMethod
+		change func(*Client)
+		falls  bool
+	}{
+		{ClientSecretBasic, func(*Client) {}, true},
+		{PrivateKeyJWT, func(c *Client) { c.ClientSecret, c.ClientAssertion = nil, Literal("signed") }, true},
+		{ClientSecretJWT, func(c *Client) { c.ClientAssertion = Literal("signed") }, true},
+		{TLSClientAuth, func(c *Client) { c.ClientSecret = nil }, true},
+		{NoAuthentication, func(c *Client) { c.ClientSecret = nil }, false},
+	} {
+		t.Run(string(test.method), func(t *testing.T) {
+			var assertions []string
+			c, used := refreshClient(func(form url.Values) (int, string) {
+				assertions = append(assertions, form.Get("client_assertion"))
+				if form.Get("grant_type") == GrantRefreshToken {
+					return 400, `{"error":"invalid_grant"}`
+				}
+				return 200, goodAnswer
+			})
+			c.AuthMethod = test.method
+			test.change(c)
+			want := "refresh_token r0, client_credentials"
+			if !test.falls {
+				want = "refresh_token r0"
+			}
+			if _, err := c.Fetch(t.Context()); (err == nil) != test.falls || strings.Join(*used, ", ") != want {
+				t.Errorf("used %v, %v", *used, err)
+			}
+			for _, assertion := range assertions {
+				if c.ClientAssertion != nil && assertion != "signed" {
+					t.Errorf("sent the assertion %q", assertion)
+				}
+			}
+		})
+	}
+}
+
 func TestKeepingARotatedRefreshTokenInMemoryIsLoggedOnce(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	c, _ := refreshClient(func(form url.Values) (int, string) {

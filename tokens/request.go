@@ -31,7 +31,7 @@ func (c *Client) prepare(ctx context.Context, grantType string, refreshToken Sec
 	if grantType == GrantRefreshToken {
 		p.sensitive.add(refreshToken)
 		parameters.Set("refresh_token", refreshToken.Reveal())
-	} else {
+	} else if !c.Unrepeatable {
 		// The request is safe to repeat, so net/http may do so when a
 		// kept-alive connection turns out to be closed (case N06). A field
 		// without a value says so and is not sent.
@@ -181,7 +181,8 @@ func (c *Client) jsonBody(ctx context.Context, p *prepared, parameters url.Value
 		// Numbers stay as they are written.
 		decoder := json.NewDecoder(strings.NewReader(nested.Reveal()))
 		decoder.UseNumber()
-		if err := decoder.Decode(&members); err != nil {
+		// null is read without an error, and leaves no map.
+		if err := decoder.Decode(&members); err != nil || members == nil || decoder.More() {
 			return "", &AuthenticationError{Provider: c.Provider, Code: CodeRefused, Err: errors.New("the body of the token request is no JSON object")}
 		}
 		p.sensitive.addNested(members)

@@ -21,12 +21,24 @@ type SelfSigned struct {
 
 // Fetch signs a token.
 func (s *SelfSigned) Fetch(ctx context.Context) (Token, error) {
+	start := time.Now()
 	value, err := s.JWT.Read(ctx)
 	if err != nil {
 		return Token{}, err
 	}
-	return Token{Value: value, Lifetime: s.Response.clamp(orDefault(s.TTL, DefaultAssertionTTL))}, nil
+	lifetime := orDefault(s.TTL, DefaultAssertionTTL)
+	// Its exp is cut to whole seconds, and a claim can take its place.
+	if exp, ok := expiryClaim(value.Reveal()); ok {
+		lifetime = min(lifetime, sinceEpoch(exp, start))
+	}
+	if lifetime <= 0 {
+		return Token{}, &AuthenticationError{Provider: s.Provider, Code: CodeInvalidResponse, Err: errSelfSigned}
+	}
+	return Token{Value: value, Lifetime: s.Response.clamp(lifetime)}, nil
 }
+
+// errSelfSigned is about a claim exp of the configuration.
+var errSelfSigned = errors.New("the token has expired already when it is signed, by its exp claim")
 
 // A TokenFile is a token that something else keeps in a file and rotates there.
 type TokenFile struct {
@@ -38,6 +50,10 @@ type TokenFile struct {
 	// Response says how long a token lives that does not say so itself.
 	Response TokenResponse
 }
+
+// tokenFileLimit is the longest token that is read from a file. Servers take no
+// longer header.
+const tokenFileLimit = 16 << 10
 
 // errTokenFile is about what a token file holds.
 var errTokenFile = errors.New("holds no usable token")
@@ -51,8 +67,8 @@ func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
 	}
 	token := strings.TrimSpace(content.Reveal())
 	failed := &AuthenticationError{Provider: f.Provider, Code: CodeInvalidResponse, temporary: true}
-	if token == "" || !isSendable(token) {
-		failed.Err = fmt.Errorf("the token file %s %w: it is empty, or holds white space or other characters that a header may not carry", f.Path, errTokenFile)
+	if token == "" || len(token) > tokenFileLimit || !isSendable(token) {
+		failed.Err = fmt.Errorf("the token file %s %w: it is empty, longer than 16 KiB, or holds white space or other characters that a header may not carry", f.Path, errTokenFile)
 		return Token{}, failed
 	}
 	lifetime, _, err := f.Response.lifetimeOf(token, start)

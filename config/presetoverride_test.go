@@ -1,0 +1,82 @@
+package config
+
+import "testing"
+
+// Another way to come by a token needs none of the fields that the preset's way has.
+func TestAnotherSourceOrMethodTakesThePresetsFieldsAway(t *testing.T) {
+	token := writeFile(t, "token")
+	for name, fields := range map[string]string{
+		"a token file in place of a request":        azure + `,"source":"file ` + token + `"`,
+		"a token of another provider's in its file": `"preset":"gigachat","source":"file ` + token + `"`,
+		"a secret in place of a certificate": `"preset":"azure_openai_cert","vars":{"tenant":"t0"},"client_id":"i","client_secret":"{env.SECRET}",
+			"auth_method":"client_secret_post"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := (Providers{"p": expanded(t, fields, testEnvironment())}).Validate(testEnvironment()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	kept := expanded(t, `"preset":"sap_ai_core","vars":{"service_key_file":"/k"},"source":"file `+token+`"`, testEnvironment())
+	if got := configured(t, kept, "header_up/set"); got != `{"AI-Resource-Group":["default"]}` {
+		t.Errorf("the companion headers are %s", got)
+	}
+}
+
+// What an adapter sees may be half of a provider.
+func TestValidateLiteralsLeavesToOthersWhatTheyMayDeclare(t *testing.T) {
+	for name, fields := range map[string]string{
+		"a variable of a preset":                    `"vars":{"realm":"r"}`,
+		"a preset without its variables":            `"preset":"keycloak"`,
+		"{jwt} without what signs":                  `"token_request":{"params":{"assertion":"{jwt}"}}`,
+		"what signs, without what is signed":        `"jwt":{"alg":"RS256"}`,
+		"a variable in a URL, a word and a header":  `"base_url":"https://{var.host}/v1","auth_method":"{var.m}","header_up":{"set":{"A":["{var.a}"]}},"jwt":{"alg":"{var.b}"}`,
+		"a grant_type in a body":                    `"token_request":{"body":{"grant_type":"x"}}`,
+		"a refresh token grant without its token":   `"grant_type":"refresh_token"`,
+		"a client certificate's method by its name": `"auth_method":"tls_client_auth"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			providers, err := native(t, fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := providers["p"].ValidateLiterals("p"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// net/http repeats a GET request by itself where a kept-alive connection breaks.
+func TestAGETRequestHoldsNothingThatMustNotBeSentTwice(t *testing.T) {
+	get := `,"token_request":{"method":"GET","encoding":"query"}`
+	key := `,"jwt":{"alg":"RS256","key_file":"/missing"}`
+	for name, fields := range map[string]string{
+		"a refresh token":   validFields + `,"refresh_token":"{env.SECRET}"` + get,
+		"private_key_jwt":   `"client_id":"i","token_url":"https://x.example.com","auth_method":"private_key_jwt"` + key + get,
+		"client_secret_jwt": validFields + `,"auth_method":"client_secret_jwt"` + get,
+		"{jwt}":             noSecret + key + `,"token_request":{"method":"GET","encoding":"none","headers":{"X":["{jwt}"]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantFaultIn(t, fault(t, fields), "token_request.method", "a GET request may be sent twice")
+		})
+	}
+}
+
+// A file of several clients is no reason to share a token, and still less a refresh
+// token.
+func TestMembersOfOneFileAreDifferentClients(t *testing.T) {
+	path := writeFile(t, `{"a":{"id":"1","token":"1"},"b":{"id":"2","token":"2"}}`)
+	of := func(member string) *Provider {
+		return valid(t, `"scope":"{json.`+path+`#`+member+`.id}","refresh_token":"{json.`+path+`#`+member+`.token}"`)
+	}
+	a, b := of("a"), of("b")
+	if fingerprintOf(t, Providers{"p": a}, testEnvironment()) == fingerprintOf(t, Providers{"p": b}, testEnvironment()) {
+		t.Error("two clients share a token")
+	}
+	first, errA := a.RefreshTokenFingerprint("p", testEnvironment())
+	second, errB := b.RefreshTokenFingerprint("p", testEnvironment())
+	if errA != nil || errB != nil || first == second {
+		t.Errorf("two clients share a refresh token: %v, %v", errA, errB)
+	}
+}
