@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,11 +12,11 @@ import (
 )
 
 // jsonStrings are the strings of a JSON value: names, and values but those
-// whose last name ends with _file, which are paths.
+// whose last name ends with _file or is source, which are paths.
 type jsonStrings struct{ names, values []string }
 
 func (s *jsonStrings) gather(n node, name string) {
-	if text, ok := n.scalar.(string); ok && !strings.HasSuffix(name, "_file") {
+	if text, ok := n.scalar.(string); ok && !strings.HasSuffix(name, "_file") && name != "source" {
 		s.values = append(s.values, text)
 	}
 	for _, element := range n.elements {
@@ -34,15 +35,15 @@ func (s *jsonStrings) mayBeShown(value string, source []byte) bool {
 	return len(value) <= 8 || slices.ContainsFunc(s.names, within) || strings.HasPrefix(value, "{token.") || bytes.Contains(source, []byte(value))
 }
 
-// packageText is the source of the package, and with it all constant parts of
-// its errors.
+// packageText is the source of the package and its presets, and with them all
+// constant parts of its errors.
 func packageText(t testing.TB) []byte {
 	t.Helper()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var text []byte
+	text := slices.Clone(presetsFile)
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -71,6 +72,12 @@ func FuzzParseFile(f *testing.F) {
 		fileWith(`"client_secret":"os.environ/","token_url":"https://user:password@example.com/","scope":" a long scope"`),
 		fileWith(`"token_request":{"params":{"a long secret":"{unknown placeholder}","x":"{token.another}{jwt}"},"retries":1e99,"timeout":"a long time"}`),
 		fileWith(`"header_up":{"set":{"a long header: x":["value\r\nX: y"]},"delete":["*","a long header*"]},"place":{"prefix":"{env.SECRET} "}`),
+		fileWith(`"preset":"github_app","vars":{"app_id":"a long value","installation_id":"{env.UNSET}"},"jwt":{"key":"a long key","claims":{"a":["{now} a long claim"]}}`),
+		fileWith(`"preset":"sap_ai_core_x509","vars":{"service_key_file":"/missing","certificate_file":"{file.x}","key_file":"a long path","unknown name":"x"}`),
+		fileWith(`"preset":"a long preset","source":"file /missing","token_request":{"body":{"a":{"b":"{json./missing#a}","b":"another secret"}}}`),
+		fileWith(`"auth_method":"client_secret_jwt","client_secret":"short secret","client_id":"{var.x}","vars":{"x":"a long variable"},"scope":"{var.x}{var.y}"`),
+		fileWith(`"source":"self_signed","jwt":{"alg":"HS256","key":"a secret that is long","header":{"kid":"a long header"},"claims":{"a":"{key_fingerprint}"}}`),
+		fileWith(`"token_response":{"token":["header:a long path"],"expiry":[{"path":"","unit":"a long unit"}]},"place":{"query":"a long query"}`),
 		"\xEF\xBB\xBF{}", "\xFF\xFE{\x00}\x00", "{\"\\ud800\":\"\\u0000\"}", "{,}", "[1,]", "// {}", "{} {}", strings.Repeat("[", 99),
 	} {
 		f.Add([]byte(seed))
@@ -89,9 +96,13 @@ func FuzzParseFile(f *testing.F) {
 			if !slices.Equal(sorted(providers), sorted(declared)) {
 				t.Errorf("got the providers %q, want %q", sorted(providers), sorted(declared))
 			}
-			err = providers.Validate(testEnvironment())
 			for _, provider := range providers {
 				provider.Warnings()
+				err = errors.Join(err, provider.ValidateLiterals("p"))
+			}
+			expanded, expansion := providers.Expand(testEnvironment())
+			if err = errors.Join(err, expansion); expansion == nil {
+				err = errors.Join(err, expanded.Validate(testEnvironment()))
 			}
 		}
 		if err == nil {

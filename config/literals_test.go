@@ -99,3 +99,14 @@ func TestATemplateIsLiteralWithoutPlaceholders(t *testing.T) {
 		}
 	}
 }
+
+func TestATemplateHasAFileWhereOneIsRead(t *testing.T) {
+	for text, has := range map[string]bool{
+		"{file./a}": true, "x{file.{env.A}/b}y": true, "{json./a#b}": true,
+		"": false, "/a": false, "{env.A}": false, `\{file./a}`: false, "{file.": false,
+	} {
+		if got := Template(text).HasFile(); got != has {
+			t.Errorf("%q has a file: %t", text, got)
+		}
+	}
+}

@@ -76,6 +76,7 @@ var (
 	errNameless = errors.New("a placeholder has no name behind its dot")
 	errNeedsJWT = errors.New("{jwt} and {key_fingerprint} need a jwt block")
 	errMember   = errors.New("{json.PATH#MEMBER} needs the path of a file and the name of a member")
+	errPath     = errors.New("a path may hold {env.NAME}, and no other placeholder")
 )
 
 // osEnviron begins a value that is an environment variable, as in LiteLLM.
@@ -196,7 +197,7 @@ func parsePath(path string) ([]part, error) {
 	}
 	for _, part := range parts {
 		if part.kind != partLiteral && part.kind != partVariable && part.kind != partVar {
-			return nil, errors.New("a path may hold {env.NAME}, and no other placeholder")
+			return nil, errPath
 		}
 	}
 	return parts, nil

@@ -178,7 +178,7 @@ func FuzzTemplate(f *testing.F) {
 	for _, seed := range []string{"", "{", "}", `\{`, `\\{x}`, "{env.ID}", "os.environ/ID", "os.environ/", "{file./etc/hostname}", "a{token.q}b{uuid}{now}{now_ms}", "{token_url}", "{jwt}", "{{env.ID}}", "{json./a#b.c}", "{file.{env.ID}/x}", "{token.{var.x}}", "{var.x}", "{key_fingerprint}"} {
 		f.Add(seed)
 	}
-	constant := []error{errNoVariable, errUnclosed, errUnknown, errNameless, errNeedsJWT}
+	constant := []error{errNoVariable, errUnclosed, errUnknown, errNameless, errNeedsJWT, errMember, errPath}
 	f.Fuzz(func(t *testing.T, text string) {
 		parts, err := Template(text).parse()
 		if err != nil {
