@@ -19,7 +19,8 @@ type caddyfileWriter struct {
 }
 
 // formatProvider writes a provider as a provider block, from which
-// unmarshalProvider reads the same.
+// unmarshalProvider reads the same. Claims that are no strings, and transports with
+// more than a client certificate, can be written in native JSON only.
 func formatProvider(name string, p *config.Provider) string {
 	w := new(caddyfileWriter)
 	w.block([]string{"provider", name}, func(w *caddyfileWriter) { w.provider(p) })
@@ -110,7 +111,9 @@ func (w *caddyfileWriter) jwt(j *config.JWT) {
 		w.line("x5c")
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.Claims)) {
-		w.line(append([]string{"claim", name}, claimValues(j.Claims[name])...)...)
+		if values := claimValues(j.Claims[name]); len(values) > 0 {
+			w.line(append([]string{"claim", name}, values...)...)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.Header)) {
 		w.line("header", name, string(j.Header[name]))
@@ -121,14 +124,16 @@ func (w *caddyfileWriter) jwt(j *config.JWT) {
 }
 
 // claimValues are the arguments that stand for a claim: a string or a list of
-// strings. Other JSON can be written in native JSON only.
+// strings.
 func claimValues(claim config.JSONTemplate) []string {
 	var list []string
 	if json.Unmarshal(claim, &list) == nil {
 		return list
 	}
 	var one string
-	_ = json.Unmarshal(claim, &one)
+	if json.Unmarshal(claim, &one) != nil {
+		return nil
+	}
 	return []string{one}
 }
 

@@ -49,12 +49,12 @@ func showPreset(out io.Writer, name string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, variable := range slices.Sorted(maps.Keys(preset.Vars)) {
 		known := preset.Vars[variable]
-		need := "required"
+		need := "optional"
 		switch {
+		case known.Needed():
+			need = "required"
 		case known.Default != "":
 			need = "default " + string(known.Default)
-		case known.Optional:
-			need = "optional"
 		}
 		fmt.Fprintf(table, "var %s\t%s\t%s\n", variable, known.Description, need)
 	}

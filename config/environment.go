@@ -33,6 +33,11 @@ type Environment struct {
 // DefaultEnvironment is that of the process. It knows no tokens.
 func DefaultEnvironment() Environment { return Environment{}.complete() }
 
+// noEnvironment has no variables.
+func noEnvironment() Environment {
+	return Environment{LookupEnv: func(string) (string, bool) { return "", false }}
+}
+
 func (e Environment) complete() Environment {
 	if e.LookupEnv == nil {
 		e.LookupEnv = os.LookupEnv

@@ -89,6 +89,15 @@ func (p position) String() string {
 	return strings.TrimPrefix(fmt.Sprintf("%s:%d:%d", shownPath(p.file), p.line, p.column), ":")
 }
 
+// Locate notes where a field was read from, for errors about it: a file and a
+// line. The empty field stands for the provider as a whole.
+func (p *Provider) Locate(field, file string, line int) {
+	if p.origin == nil {
+		p.origin = make(map[string]position)
+	}
+	p.origin[field] = position{file: file, line: line}
+}
+
 // where finds a field's position, or that of the nearest one around it.
 func (p *Provider) where(field string) position {
 	if p == nil {

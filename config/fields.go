@@ -76,8 +76,9 @@ func sortedKeys(m reflect.Value) []reflect.Value {
 // ResolvePaths makes relative paths absolute against a folder: those of the
 // _file fields, of variables that are paths, and of each {file.PATH}.
 func (p *Provider) ResolvePaths(folder string) {
+	beginPaths := p.pathVariables()
 	for name, value := range p.Vars {
-		if isPathVariable(p.Preset, name) {
+		if isPathVariable(p.Preset, name) || beginPaths[name] {
 			p.Vars[name] = Template(Path(value).ResolvePaths(folder))
 		}
 	}
@@ -98,6 +99,43 @@ func (p *Provider) ResolvePaths(folder string) {
 		}
 		return true
 	})
+}
+
+// pathVariables are the variables that a path of the provider begins with.
+func (p *Provider) pathVariables() map[string]bool {
+	found := make(map[string]bool)
+	note := func(parts []part) {
+		for _, part := range parts {
+			if part.kind == partFile && part.path[0].kind == partVar {
+				found[part.path[0].text] = true
+			}
+		}
+	}
+	template := func(t Template) {
+		parts, _ := t.parse()
+		note(parts)
+	}
+	visit(reflect.ValueOf(p).Elem(), "", func(_ string, v reflect.Value) bool {
+		switch value := v.Interface().(type) {
+		case Template:
+			template(value)
+		case []Template:
+			for _, t := range value {
+				template(t)
+			}
+		case JSONTemplate:
+			mapStrings(value.decode(), func(text string) any { template(Template(text)); return text })
+		case Path:
+			parts, _ := value.parse()
+			note(parts)
+		case Source:
+			_, file, _ := value.parse()
+			parts, _ := file.parse()
+			note(parts)
+		}
+		return false
+	})
+	return found
 }
 
 // sorted lists the keys of a map in a stable order.

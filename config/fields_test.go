@@ -40,7 +40,7 @@ func TestVisitKeepsWhatALeafChanges(t *testing.T) {
 // written.
 func TestAllFieldsButTheOriginAreTheConfiguration(t *testing.T) {
 	provider := reflect.TypeFor[Provider]()
-	if names := fieldNames(provider); len(names) != provider.NumField()-2 || slices.Contains(names, "origin") || slices.Contains(names, "secretVars") || slices.Contains(names, "") {
+	if names := fieldNames(provider); len(names) != provider.NumField()-2 || slices.Contains(names, "origin") || slices.Contains(names, "expansion") || slices.Contains(names, "") {
 		t.Errorf("got %v", names)
 	}
 }

@@ -184,6 +184,7 @@ func TestWhatSaysTheSameHasTheSameFingerprint(t *testing.T) {
 		"the default rule for a token's end":         {"token_response.expiry", `[{"path":"expires_in","unit":"seconds"}]`, "scope", `""`, true},
 		"the default life of a token":                {"token_response.default_ttl", `"5m"`, "token_response.max_ttl", `"24h"`, true},
 		"two ways to write a variable in a body":     {"token_request.body", `{"b":"{env.A}","a":1}`, "token_request.body", `{"a":1,"b":"os.environ/A"}`, true},
+		"an empty text in a body":                    {"token_request.body", `{"a":"","b":"x"}`, "token_request.body", `{"a":"x","b":""}`, false},
 		"a body of another shape":                    {"token_request.body", `{"a":["x"]}`, "token_request.body", `{"a":"x"}`, false},
 		"two places of a token in another order":     {"token_response.token", `["a","b"]`, "token_response.token", `["b","a"]`, false},
 		"{uuid} and {now}":                           {"token_request.params", `{"a":"{uuid}"}`, "token_request.params", `{"a":"{now}"}`, false},

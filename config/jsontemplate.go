@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
@@ -132,7 +133,7 @@ type structure struct {
 	root   any
 	values []*value
 	name   string
-	// shape is the JSON value with nothing in place of each string.
+	// shape is the JSON value with true in place of each string that is a value.
 	shape string
 }
 
@@ -141,7 +142,7 @@ func newStructure(t JSONTemplate, read func(parse func() ([]part, error)) *value
 	if len(t) == 0 {
 		return nil
 	}
-	s := &structure{shape: string(marshal(mapStrings(t.decode(), func(string) any { return "" })))}
+	s := &structure{}
 	s.root = mapStrings(t.decode(), func(text string) any {
 		v := read(Template(text).parse)
 		if v == nil {
@@ -150,7 +151,42 @@ func newStructure(t JSONTemplate, read func(parse func() ([]part, error)) *value
 		s.values = append(s.values, v)
 		return v
 	})
+	nameValues("", s.root)
+	// An empty string is part of the shape, for it is no value.
+	s.shape = string(marshal(mapStrings(t.decode(), func(text string) any { return text != "" })))
 	return s
+}
+
+// nameValues gives each value the name of the member that it is, or is in.
+func nameValues(name string, node any) {
+	switch n := node.(type) {
+	case *value:
+		n.name = name
+	case []any:
+		for _, element := range n {
+			nameValues(name, element)
+		}
+	case map[string]any:
+		for member, value := range n {
+			nameValues(member, value)
+		}
+	}
+}
+
+// hasBraceInName reports whether the name of a member holds a brace: placeholders
+// are for values.
+func hasBraceInName(node any) bool {
+	switch n := node.(type) {
+	case []any:
+		return slices.ContainsFunc(n, hasBraceInName)
+	case map[string]any:
+		for name, value := range n {
+			if strings.Contains(name, "{") || hasBraceInName(value) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Read renders the JSON value.

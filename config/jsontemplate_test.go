@@ -14,9 +14,8 @@ import (
 func TestABodyIsRendered(t *testing.T) {
 	environment := with(testEnvironment(), map[string]string{"ODD": "\"\\{env.ID}\n<\u2028"})
 	for name, test := range map[string]struct{ fields, want string }{
-		"strings hold placeholders, at any depth":  {`"body":{"a":{"b":[["x{env.ID}"],{"c":"{token_url}"}]}}`, `{"a":{"b":[["xid-of-env"],{"c":"https://idp.example.com/t"}]}}`},
-		"what is no string stays as it is written": {`"body":{"a":[12345678901234567890,1.50,-0,1e400,true,null,{},[]]}`, `{"a":[12345678901234567890,1.50,-0,1e400,true,null,{},[]]}`},
-		"names stay":                                 {`"body":{"{env.ID}":{"\\{":"x"}}`, `{"{env.ID}":{"\\{":"x"}}`},
+		"strings hold placeholders, at any depth":    {`"body":{"a":{"b":[["x{env.ID}"],{"c":"{token_url}"}]}}`, `{"a":{"b":[["xid-of-env"],{"c":"https://idp.example.com/t"}]}}`},
+		"what is no string stays as it is written":   {`"body":{"a":[12345678901234567890,1.50,-0,1e400,true,null,{},[]]}`, `{"a":[12345678901234567890,1.50,-0,1e400,true,null,{},[]]}`},
 		"{now} and {now_ms} are numbers":             {`"body":{"a":"{now}","b":["{now_ms}"],"c":"{now}s"}`, `{"a":1700000000,"b":[1700000000123],"c":"1700000000s"}`},
 		"a value with quotes, a brace and a newline": {`"body":{"a":"{env.ODD}"}`, `{"a":"\"\\{env.ID}\n\u003c\u2028"}`},
 		"an escaped brace is a brace":                {`"body":{"a":"\\{now}","b":"x\\{"}`, `{"a":"{now}","b":"x{"}`},
@@ -69,6 +68,7 @@ func TestAWrongBodyIsRefused(t *testing.T) {
 		"a form":                           {`"body":{"a":"CANARY"},"encoding":"form"`, body, "is sent with token_request.encoding json only"},
 		"a query":                          {`"body":{"a":"CANARY"},"encoding":"query"`, body, "is sent with token_request.encoding json only"},
 		"nothing at all":                   {`"body":{"a":"CANARY"},"encoding":"none"`, body, "is sent with token_request.encoding json only"},
+		"a placeholder in a name":          {`"body":{"a":[{"{env.ID}":"CANARY"}]}`, "token_request.body", "a name holds a brace"},
 		"a GET":                            {`"body":{"a":"CANARY"},"method":"GET"`, "token_request.encoding", "a GET request has no body"},
 		"an open brace":                    {`"body":{"a":["CANARY{"]}`, body, `write a literal brace as \{`},
 		"an unknown placeholder":           {`"body":{"a":{"b":"{CANARY}"}}`, body, "a name in braces is none of"},

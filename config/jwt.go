@@ -102,11 +102,11 @@ func (p *Provider) completeJWT(f *faults, r *request) {
 	if !secret && j.Alg == "" {
 		f.add("jwt.alg", "required, but missing: write the algorithm that the server expects, such as RS256")
 	}
-	named := j.Thumbprint != "" && j.Thumbprint != Template(tokens.ThumbprintNone)
+	named := r.jwt.Thumbprint != tokens.ThumbprintNone
 	switch {
 	case j.CertificateFile == "" && (named || j.X5C):
 		f.add("jwt.certificate_file", "is missing: thumbprint and x5c are about a certificate")
-	case j.CertificateFile != "" && j.Thumbprint == Template(tokens.ThumbprintNone) && !j.X5C:
+	case j.CertificateFile != "" && !named && !j.X5C:
 		f.add("jwt.certificate_file", "is not used: set thumbprint or x5c")
 	}
 }
@@ -138,13 +138,20 @@ func (p *Provider) validateJWT(f *faults, r *request) {
 			f.add("jwt.header."+shownName(name), "set the field jwt.%s instead", field)
 		case own || name == "":
 			f.add("jwt.header", "a name is empty, or one that cannot be set here")
+		case j.Header[name] == "":
+			f.add("jwt.header."+shownName(name), "is empty")
 		}
 	}
-	if _, nameless := j.Claims[""]; nameless {
-		f.add("jwt.claims", "a name is empty")
+	for _, name := range sorted(j.Claims) {
+		switch {
+		case name == "":
+			f.add("jwt.claims", "a name is empty")
+		case strings.Contains(name, "{") || hasBraceInName(j.Claims[name].decode()):
+			f.add("jwt.claims", "a name holds a brace; placeholders can stand in values only")
+		}
 	}
-	if j.TTL < 0 || time.Duration(j.TTL) > maxAssertionTTL {
-		f.add("jwt.ttl", "must be above 0 and at most 24h")
+	if ttl := time.Duration(j.TTL); ttl != 0 && ttl < time.Second || ttl > maxAssertionTTL {
+		f.add("jwt.ttl", "must be at least 1s and at most 24h")
 	}
 	if j.IatSkew < 0 || time.Duration(j.IatSkew) > maxAssertionSkew {
 		f.add("jwt.iat_skew", "must be at most 1h")

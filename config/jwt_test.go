@@ -179,7 +179,7 @@ func TestARightJWTIsAccepted(t *testing.T) {
 		"none with client_id for another grant":      noSecret + `,"grant_type":"none"`,
 		"a token of our own":                         selfSigned + `"alg":"RS256","key_file":"<rsa>"}`,
 		"a token of our own, signed with a secret":   selfSigned + `"alg":"HS256","key":"{env.LONG}","claims":{"iat":""}}`,
-		"a thumbprint none of a variable, and a key": privateKey + `,"certificate_file":"<certificate>","thumbprint":"{env.NONE}"}`,
+		"a thumbprint none of a variable, and a key": privateKey + `,"thumbprint":"{env.NONE}"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := faultOfSigner(t, files.Replace(fields)); err != nil {

@@ -5,15 +5,6 @@ import (
 	"slices"
 )
 
-// Locate notes where a field was read from, for errors about it: a file and a
-// line. The empty field stands for the provider as a whole.
-func (p *Provider) Locate(field, file string, line int) {
-	if p.origin == nil {
-		p.origin = make(map[string]position)
-	}
-	p.origin[field] = position{file: file, line: line}
-}
-
 // ValidateLiterals finds what is wrong with a provider whatever the environment
 // holds, and whatever another declaration adds to it: it reads no variable and
 // no file, and misses no field. An adapter can use it, which may run on another
@@ -56,11 +47,6 @@ func (p *Provider) validateLiterals(name string) error {
 	}
 	p.validateRequest(f, r)
 	return errors.Join(f.errs...)
-}
-
-// noEnvironment has no variables.
-func noEnvironment() Environment {
-	return Environment{LookupEnv: func(string) (string, bool) { return "", false }}
 }
 
 // IsLiteral reports whether the value stands in the configuration itself.

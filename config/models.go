@@ -42,7 +42,7 @@ func (p *Provider) validateModelAddresses(f *faults) {
 			without = append(without, name)
 		}
 	}
-	if p.BaseURL == "" && len(with) > 0 && len(without) > 0 {
+	if p.BaseURL == "" && !f.partial && len(with) > 0 && len(without) > 0 {
 		name := without[0]
 		if name != AnyModel {
 			name = shownName(name)

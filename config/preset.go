@@ -115,13 +115,37 @@ func (p *Provider) expandWith(f *faults, environment Environment) *Provider {
 	}
 	merged := p.over(preset.Provider)
 	merged.substitute(f, p.vars(f, preset, merged.variables()), environment)
+	merged.expansion = p.expansionOf(preset)
+	return merged
+}
+
+// An expansion is what is known of a provider that was expanded, and not to be seen
+// in its fields.
+type expansion struct {
+	// literalSecrets are the secret variables that stood in the configuration itself.
+	literalSecrets []string
+	// ofPreset are the fields that the preset has set, which hold no secret but by
+	// its variables.
+	ofPreset map[string]bool
+}
+
+func (p *Provider) expansionOf(preset *Preset) expansion {
+	e := expansion{ofPreset: make(map[string]bool)}
 	for _, variable := range sorted(p.Vars) {
 		field := "vars." + variable
 		if preset.Vars[variable].Secret && p.Vars[variable].IsLiteral() && p.where(field).file == "" {
-			merged.secretVars = append(merged.secretVars, field)
+			e.literalSecrets = append(e.literalSecrets, field)
 		}
 	}
-	return merged
+	mark := func(provider *Provider, set bool) {
+		visit(reflect.ValueOf(provider).Elem(), "", func(field string, _ reflect.Value) bool {
+			e.ofPreset[field] = set
+			return false
+		})
+	}
+	mark(preset.Provider, true)
+	mark(p, false)
+	return e
 }
 
 // FindPreset gives a preset. The error guesses which one was meant.
@@ -140,6 +164,10 @@ func (p *Provider) over(preset *Provider) *Provider {
 	merged := &Provider{origin: maps.Clone(p.origin)}
 	mergeInto(reflect.ValueOf(merged).Elem(), reflect.ValueOf(p).Elem(), reflect.ValueOf(p.alternatives(preset)).Elem(), "", func(string) {})
 	merged.Preset, merged.Vars = "", nil
+	// An empty parameter takes the preset's away; one of no preset is a fault.
+	maps.DeleteFunc(merged.TokenRequest.Params, func(name string, value Template) bool {
+		return value == "" && preset.TokenRequest.Params[name] != ""
+	})
 	return merged
 }
 
@@ -147,11 +175,15 @@ func (p *Provider) over(preset *Provider) *Provider {
 // another that says the same in another way.
 func (p *Provider) alternatives(preset *Provider) *Provider {
 	rest := *preset
-	if p.Source != "" && p.Source != preset.Source {
+	kind, _, _ := p.Source.parse()
+	if usual, _, _ := preset.Source.parse(); p.Source != "" && kind != usual {
 		// Other fields are about another way to come by a token.
-		return &Provider{
+		rest = Provider{
 			TokenResponse: TokenResponse{DefaultTTL: rest.TokenResponse.DefaultTTL, MaxTTL: rest.TokenResponse.MaxTTL},
-			Place:         rest.Place, HeaderUp: rest.HeaderUp, Transport: rest.Transport, RefreshBefore: rest.RefreshBefore,
+			JWT:           rest.JWT, Place: rest.Place, HeaderUp: rest.HeaderUp, Transport: rest.Transport, RefreshBefore: rest.RefreshBefore,
+		}
+		if kind != SourceSelfSigned {
+			rest.JWT = JWT{}
 		}
 	}
 	if p.AuthMethod != "" && p.AuthMethod != preset.AuthMethod && preset.AuthMethod == Template(tokens.PrivateKeyJWT) {
@@ -171,6 +203,12 @@ func (p *Provider) alternatives(preset *Provider) *Provider {
 	}
 	if p.Place != (Place{}) {
 		rest.Place = Place{}
+	}
+	rest.TokenRequest.Params = maps.Clone(rest.TokenRequest.Params)
+	for name, value := range p.TokenRequest.Params {
+		if value == "" {
+			delete(rest.TokenRequest.Params, name)
+		}
 	}
 	rest.TokenRequest.Headers = withoutHeaders(rest.TokenRequest.Headers, sorted(p.TokenRequest.Headers))
 	up := p.HeaderUp
@@ -198,6 +236,12 @@ func (p *Provider) vars(f *faults, preset *Preset, used []string) map[string]str
 		if _, known := preset.Vars[name]; !known && !slices.Contains(used, name) && !(f.partial && p.Preset == "") {
 			f.add("vars."+shownName(name), "%w", unknownVar(name, preset))
 			continue
+		}
+		if len(variablesOf(string(p.Vars[name]))) > 0 {
+			f.add("vars."+shownName(name), "holds another variable; write its value")
+		}
+		if isPathVariable(p.Preset, name) && strings.Contains(string(p.Vars[name]), "#") {
+			f.add("vars."+shownName(name), "holds a #, which ends the path in {json.PATH#MEMBER}; rename the file or its folder")
 		}
 		values[name] = string(p.Vars[name])
 		if variable, ok := strings.CutPrefix(values[name], osEnviron); ok {

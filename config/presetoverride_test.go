@@ -17,6 +17,14 @@ func TestAnotherSourceOrMethodTakesThePresetsFieldsAway(t *testing.T) {
 			}
 		})
 	}
+	for name, fields := range map[string]string{
+		"the source that it has anyway":                  azure + `,"source":"request"`,
+		"a signed JWT in place of one that is exchanged": `"preset":"vertex_service_account","vars":{"key_file":"/k"},"source":"self_signed"`,
+	} {
+		if p := expanded(t, fields, testEnvironment()); p.TokenURL == "" && p.JWT.Alg == "" {
+			t.Errorf("%s: the preset's fields are gone", name)
+		}
+	}
 	kept := expanded(t, `"preset":"sap_ai_core","vars":{"service_key_file":"/k"},"source":"file `+token+`"`, testEnvironment())
 	if got := configured(t, kept, "header_up/set"); got != `{"AI-Resource-Group":["default"]}` {
 		t.Errorf("the companion headers are %s", got)
@@ -34,6 +42,9 @@ func TestValidateLiteralsLeavesToOthersWhatTheyMayDeclare(t *testing.T) {
 		"a grant_type in a body":                    `"token_request":{"body":{"grant_type":"x"}}`,
 		"a refresh token grant without its token":   `"grant_type":"refresh_token"`,
 		"a client certificate's method by its name": `"auth_method":"tls_client_auth"`,
+		"a method without its encoding":             `"token_request":{"method":"GET"}`,
+		"models of which one has its own address":   `"models":{"a":{"base_url":"https://a.example.com"},"b":{}}`,
+		"a header in which others have the token":   `"header_up":{"set":{"Authorization":["x"]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			providers, err := native(t, fields)
@@ -45,6 +56,46 @@ func TestValidateLiteralsLeavesToOthersWhatTheyMayDeclare(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnEmptyParameterTakesThePresetsAway(t *testing.T) {
+	p := expanded(t, `"preset":"azure_openai_imds","token_request":{"params":{"resource":"","mine":"x"}}`, testEnvironment())
+	if got := configured(t, p, "token_request/params"); got != `{"api-version":"2018-02-01","mine":"x"}` {
+		t.Errorf("the parameters are %s", got)
+	}
+	wantError(t, fault(t, validFields+`,"token_request":{"params":{"resource":""}}`), "token_request.params.resource", "is empty")
+}
+
+func TestAVariableThatNobodySetsIsNamedInEveryText(t *testing.T) {
+	for fields, field := range map[string]string{
+		`"models":{"m":{"upstream":"{var.x}"}}`:                          "models.m.upstream",
+		`"paths":["/v1/{var.x}"]`:                                        "paths",
+		`"token_response":{"token":["{var.x}"]}`:                         "token_response.token",
+		`"token_response":{"expiry":[{"path":"{var.x}","unit":"unix"}]}`: "token_response.expiry",
+		`"place":{"header":"X-{var.x}"}`:                                 "place.header",
+	} {
+		wantError(t, fault(t, validFields+","+fields), field, "no variable x is set")
+	}
+}
+
+func TestAPathThatAVariableBeginsIsRelativeToItsFile(t *testing.T) {
+	for fields, want := range map[string]string{
+		`"vars":{"dir":"secrets"},"client_secret":"{file.{var.dir}/s}"`: "/etc/caddy/secrets",
+		`"vars":{"dir":"secrets"},"client_secret_file":"{var.dir}"`:     "/etc/caddy/secrets",
+		`"vars":{"dir":"secrets"},"source":"file {var.dir}/s"`:          "/etc/caddy/secrets",
+		`"vars":{"dir":"secrets"},"token_url":"https://{var.dir}/s"`:    "secrets",
+		`"vars":{"dir":"/secrets"},"client_secret_file":"{var.dir}"`:    "/secrets",
+	} {
+		providers, err := native(t, fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		providers["p"].ResolvePaths("/etc/caddy")
+		if got := string(providers["p"].Vars["dir"]); got != want {
+			t.Errorf("%s: the variable is %s, want %s", fields, got, want)
+		}
+	}
+	wantError(t, expansionFault(t, `"preset":"vertex_service_account","vars":{"key_file":"/a#b/key.json"}`), "vars.key_file", "holds a #")
 }
 
 // net/http repeats a GET request by itself where a kept-alive connection breaks.

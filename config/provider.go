@@ -16,7 +16,7 @@ import (
 // A Provider is where access tokens for LLM requests come from: a client that
 // is registered with an OAuth2 authorization server.
 //
-// Every value may hold placeholders: `{env.NAME}` is an environment variable,
+// Values may hold placeholders, those of the token request all of them: `{env.NAME}` is an environment variable,
 // `{file.PATH}` a file's content without its trailing newline,
 // `{json.PATH#MEMBER}` a member of a JSON file (a gjson path),
 // `{token.PROVIDER}` the access token of another provider, `{jwt}` the JWT that
@@ -31,14 +31,14 @@ type Provider struct {
 	// `none` and `grant_type` another than `client_credentials`.
 	ClientID Template `json:"client_id,omitempty"`
 
-	// The client's secret (RFC 6749 §2.3.1). Required, unless `auth_method` is
-	// one that needs none. Refer to it by `{env.NAME}` or `{file.PATH}`: a literal secret
+	// The client's secret (RFC 6749 §2.3.1). Required, unless `auth_method`, `source`
+	// or `preset` makes it needless. Refer to it by `{env.NAME}` or `{file.PATH}`: a literal secret
 	// can be read by everyone who can read the configuration.
 	ClientSecret Template `json:"client_secret,omitempty"`
 
 	// The token endpoint (RFC 6749 §3.2): an `https` URL. An `http` URL works,
 	// and is warned about unless its host is loopback, because the secret
-	// travels in the clear. Required.
+	// travels in the clear. Required, unless `source` or `preset` makes it needless.
 	TokenURL Template `json:"token_url,omitempty"`
 
 	// What to ask for: scopes separated by single spaces (RFC 6749 §3.3).
@@ -79,8 +79,8 @@ type Provider struct {
 	GrantType Template `json:"grant_type,omitempty"`
 
 	// Where tokens come from: `request` asks the token endpoint, `self_signed`
-	// makes the JWT that `jwt` signs the token, `file` and a path reads a token that
-	// something else rotates. Default: `request`.
+	// makes the JWT that `jwt` signs the token, `file /run/token` reads a token that
+	// something else keeps in that file. Default: `request`.
 	Source Source `json:"source,omitempty"`
 
 	// What else shapes the token request.
@@ -139,15 +139,15 @@ type Provider struct {
 
 	// origin says where each field was read from, by its path.
 	origin map[string]position
-	// secretVars are the variables of a preset that are secrets and stood in the
-	// configuration itself, by their paths.
-	secretVars []string
+	// expansion is what Expand has to say to Warnings.
+	expansion expansion
 }
 
 // A TokenRequest is what shapes the request to the token endpoint, besides the
 // client's credentials, grant and scope.
 type TokenRequest struct {
-	// Further parameters by name, such as `audience` or `resource`.
+	// Further parameters by name, such as `audience` or `resource`. An empty one takes
+	// away that of a preset.
 	Params map[string]Template `json:"params,omitempty"`
 
 	// Headers by name.
@@ -162,7 +162,7 @@ type TokenRequest struct {
 
 	// How parameters are sent: `form` (application/x-www-form-urlencoded,
 	// RFC 6749 §4.4.2), `json`, `query` (in the URL), or `none` (not at all).
-	// Default: `form`.
+	// Default: `form`, or `json` if there is a `body`.
 	Encoding Template `json:"encoding,omitempty"`
 
 	// The longest time that one attempt may take, at most `5m`.

@@ -99,6 +99,18 @@ func (p *Provider) variables() []string {
 	return names
 }
 
+// missingVariables is what is wrong with the texts that still hold a variable.
+func (p *Provider) missingVariables(name string) []error {
+	f := &faults{provider: p, name: name}
+	p.over(&Provider{}).texts(func(field, text string, _ bool) string {
+		for _, variable := range variablesOf(text) {
+			f.add(field, "%w", noVariable(variable))
+		}
+		return text
+	})
+	return f.errs
+}
+
 // substitute puts the values of variables in their places. A text with a variable
 // that has no value is taken away; one that has only some is a fault.
 func (p *Provider) substitute(f *faults, vars map[string]string, environment Environment) {

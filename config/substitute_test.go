@@ -60,7 +60,6 @@ func TestTheValueOfAVariableIsPutInAsItIs(t *testing.T) {
 		"os.environ/ alone":                        {`os.environ/ID`, `"client_id":"{var.x}"`, "client_id", `"{env.ID}"`},
 		"os.environ/ in a path":                    {`os.environ/ID`, `"client_id":"{file.{var.x}/id}"`, "client_id", `"{file.{env.ID}/id}"`},
 		"a file":                                   {`{file./x}`, `"scope":"{var.x}"`, "scope", `"{file./x}"`},
-		"another variable is no variable":          {`{var.y}`, `"scope":"{var.x}"`, "scope", `"{var.y}"`},
 		"a dollar sign":                            {`$1$0`, `"scope":"{var.x}"`, "scope", `"$1$0"`},
 		"quotes and backslashes":                   {`"a\b"`, `"scope":"{var.x}"`, "scope", `"\"a\\b\""`},
 		"quotes and backslashes in a body":         {`"a\b"`, `"token_request":{"body":{"a":"{var.x}"}}`, "token_request/body", `{"a":"\"a\\b\""}`},

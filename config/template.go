@@ -267,9 +267,14 @@ func (t Template) ResolvePaths(folder string) Template {
 }
 
 // resolved is a placeholder for a file, its path absolute against a folder. A
-// folder with braces in its name cannot be written in one.
+// folder with braces in its name cannot be written in one, nor one with a # where a
+// member is named.
 func (p part) resolved(folder string) string {
-	if p.path[0].kind != partLiteral || filepath.IsAbs(p.text) || strings.ContainsAny(folder, "{}") {
+	unwritable := "{}"
+	if p.member != "" {
+		unwritable = "{}#"
+	}
+	if p.path[0].kind != partLiteral || filepath.IsAbs(p.text) || strings.ContainsAny(folder, unwritable) {
 		return p.raw
 	}
 	path := filepath.Join(folder, p.text)

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -41,21 +40,11 @@ type ExpiryRule struct {
 
 // rules are the rules of the configuration, with defaults filled in.
 func (t *TokenResponse) rules() tokens.TokenResponse {
-	rules := tokens.TokenResponse{
-		Token:      t.Token,
-		DefaultTTL: cmp.Or(time.Duration(t.DefaultTTL), tokens.DefaultTTL),
-		MaxTTL:     cmp.Or(time.Duration(t.MaxTTL), tokens.MaxTTL),
-	}
-	if len(t.Token) == 0 {
-		rules.Token = []string{"access_token"}
-	}
-	if len(t.Expiry) == 0 {
-		rules.Expiry = []tokens.ExpiryRule{{Path: "expires_in", Unit: tokens.ExpirySeconds}}
-	}
+	rules := tokens.TokenResponse{Token: t.Token, DefaultTTL: time.Duration(t.DefaultTTL), MaxTTL: time.Duration(t.MaxTTL)}
 	for _, rule := range t.Expiry {
 		rules.Expiry = append(rules.Expiry, tokens.ExpiryRule{Path: rule.Path, Unit: tokens.ExpiryUnit(rule.Unit)})
 	}
-	return rules
+	return rules.WithDefaults()
 }
 
 // validate looks for places and units that there cannot be.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
@@ -165,40 +164,4 @@ func (b *BaseURL) check() error {
 		return errors.New("may hold {model} in its path only")
 	}
 	return nil
-}
-
-// checkTransport looks at a transport module: an object that names the module in
-// its member protocol.
-func checkTransport(raw json.RawMessage) error {
-	if raw == nil {
-		return nil
-	}
-	var module struct {
-		Protocol *string `json:"protocol"`
-	}
-	switch err := json.Unmarshal(raw, &module); {
-	case err != nil || module.Protocol == nil || *module.Protocol == "":
-		return errors.New(`names no transport module; write {"protocol": "http", …}`)
-	case *module.Protocol == "oauth2_llm":
-		return errors.New("is oauth2_llm itself; choose the transport that it uses, such as http")
-	}
-	return nil
-}
-
-// validateTransports looks at transports as far as that needs no Caddy.
-func (p *Provider) validateTransports(f *faults) {
-	for _, transport := range []struct {
-		field string
-		raw   json.RawMessage
-	}{{"transport", p.Transport}, {"token_request.transport", p.TokenRequest.Transport}} {
-		if err := checkTransport(transport.raw); err != nil {
-			f.add(transport.field, "%w", err)
-		}
-		mapStrings(JSONTemplate(transport.raw).decode(), func(text string) any {
-			for _, name := range variablesOf(text) {
-				f.add(transport.field, "%w", noVariable(name))
-			}
-			return text
-		})
-	}
 }

@@ -38,6 +38,9 @@ func (p Providers) Validate(environment Environment) error {
 
 func (p *Provider) validate(name string, environment Environment) []error {
 	r, f := p.request(name, environment)
+	if missing := p.missingVariables(name); len(missing) > 0 && p.Preset == "" && len(p.Vars) == 0 {
+		return missing
+	}
 	if err := checkName(name); err != nil {
 		f.add("", "%w", err)
 	}

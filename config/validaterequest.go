@@ -32,6 +32,9 @@ func (p *Provider) validateBody(f *faults, r *request) {
 	if members == nil {
 		f.add(body, "must be a JSON object")
 	}
+	if hasBraceInName(r.body.root) {
+		f.add(body, "a name holds a brace; placeholders can stand in values only")
+	}
 	sent := map[string]bool{
 		"grant_type":    r.grantType != tokens.GrantNone && !f.mayChange(p.GrantType),
 		"client_id":     r.clientID != nil,
@@ -52,25 +55,18 @@ func (p *Provider) validateBody(f *faults, r *request) {
 	}
 }
 
-// parameterFields are the parameters that the client sends itself, and the
-// fields that they come from.
-var parameterFields = map[string]string{
-	"grant_type":    "grant_type",
-	"client_id":     "client_id",
-	"client_secret": "client_secret",
-	"scope":         "scope",
-	"refresh_token": "refresh_token",
-}
+// ownParameters are the parameters that the client sends itself, from the fields of
+// the same names.
+var ownParameters = []string{"grant_type", "client_id", "client_secret", "scope", "refresh_token"}
 
 func (p *Provider) validateParams(f *faults, r *request) {
 	const params = "token_request.params"
 	for _, name := range sorted(p.TokenRequest.Params) {
-		field, ours := parameterFields[name]
 		switch {
 		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= 0x20 || r == 0x7F || r == '{' || r == '}' }):
 			f.add(params, "a name is empty or holds white space, control characters or braces")
-		case ours:
-			f.add(join(params, shownName(name)), "set the provider's field %s instead", field)
+		case slices.Contains(ownParameters, name):
+			f.add(join(params, shownName(name)), "set the provider's field %s instead", name)
 		case provesTwice(name, r) && !f.mayChange(p.AuthMethod):
 			f.add(join(params, shownName(name)), "proves the client's identity a second time; set auth_method none")
 		case p.TokenRequest.Params[name] == "":
@@ -97,7 +93,7 @@ func (p *Provider) validateHeaders(f *faults, r *request) {
 // validateEncoding finds what would not be sent.
 func (p *Provider) validateEncoding(f *faults, r *request) {
 	const encoding = "token_request.encoding"
-	if r.method == http.MethodGet && (r.encoding == tokens.EncodingForm || r.encoding == tokens.EncodingJSON) {
+	if r.method == http.MethodGet && (r.encoding == tokens.EncodingForm || r.encoding == tokens.EncodingJSON) && !f.mayChange(p.TokenRequest.Encoding) {
 		f.add(encoding, "a GET request has no body; choose query or none")
 	}
 	if r.method == http.MethodGet && (r.refreshToken != nil || r.provesIdentity() || r.refersToJWT()) {
@@ -113,7 +109,7 @@ func (p *Provider) validateEncoding(f *faults, r *request) {
 		"refresh_token":        p.RefreshToken != "",
 		"refresh_token_file":   p.RefreshTokenFile != "",
 	}
-	if r.authMethod == tokens.PrivateKeyJWT || r.authMethod == tokens.ClientSecretJWT {
+	if r.provesIdentity() {
 		unsent["auth_method"] = true
 	}
 	for _, field := range sorted(unsent) {

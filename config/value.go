@@ -112,7 +112,8 @@ var errTokenUnasked = errors.New("no token is asked for now")
 func (v *value) verify() error {
 	known := true
 	for _, p := range v.parts {
-		if p.kind == partJWT && !v.circular {
+		if p.kind == partJWT || p.kind == partTokenURL && v.request.tokenURL != nil {
+			// Each is looked at by itself.
 			known = false
 			continue
 		}

@@ -12,10 +12,11 @@ import (
 // A Warning is about a field that works and is a risk.
 type Warning struct{ Field, Message string }
 
-// secretParameters are the parameters and headers of token requests whose value
-// is a secret at every authorization server.
+// secretParameters are the parameters, members and headers of token requests whose
+// value is a secret everywhere.
 var secretParameters = []string{
-	"actor_token", "api_key", "apikey", "assertion", "authorization", "client_assertion", "password", "subject_token",
+	"actor_token", "api-key", "api_key", "apikey", "assertion", "authorization", "client_assertion", "client_secret",
+	"password", "secret", "subject_token", "x-api-key", "x-auth-token",
 }
 
 const literalSecret = "the secret stands in the configuration, where whoever can read that sees it: use {env.NAME}, {file.PATH} or a _file field"
@@ -43,20 +44,17 @@ func (p *Provider) Warnings() []Warning {
 	if r.encoding == tokens.EncodingNone && r.authMethod == tokens.ClientSecretPost {
 		warnings = append(warnings, Warning{"auth_method", "the client's credentials are not sent, because token_request.encoding is none: choose client_secret_basic or none"})
 	}
+	for _, field := range p.expansion.literalSecrets {
+		warnings = append(warnings, Warning{field, literalSecret})
+	}
 	for _, v := range r.values() {
-		if v.isSecret(r) && v.isLiteral() && p.where(v.field).file == "" {
+		if v.isSecret(r) && v.isLiteral() && p.where(v.field).file == "" && !p.expansion.ofPreset[v.field] {
 			warnings = append(warnings, Warning{v.field, literalSecret})
 		}
 		for _, variable := range v.references(partVariable) {
 			if text, ok := v.environment.LookupEnv(variable.text); ok && strings.HasSuffix(text, "\n") {
 				warnings = append(warnings, Warning{v.field, "the environment variable " + shownName(variable.text) + " ends with a newline, which is part of the value"})
 			}
-		}
-	}
-	// Where a variable of a preset went, its name may not tell.
-	if !slices.ContainsFunc(warnings, func(w Warning) bool { return w.Message == literalSecret }) {
-		for _, field := range p.secretVars {
-			warnings = append(warnings, Warning{field, literalSecret})
 		}
 	}
 	return warnings

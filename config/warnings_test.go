@@ -49,7 +49,7 @@ func TestWarnings(t *testing.T) {
 		"an http URL for a JWT":                  {`"token_url":"http://idp.example.com/t","auth_method":"none","grant_type":"x","token_request":{"params":{"a":"{jwt}"}},"jwt":{"alg":"RS256","key_file":"/k"}`, []string{"token_url"}},
 		"an http URL for a body":                 {`"token_url":"http://idp.example.com/t","auth_method":"none","grant_type":"none","token_request":{"body":{"a":"CANARY"}}`, []string{"token_url"}},
 		"an http URL for a refresh token":        {`"token_url":"http://idp.example.com/t","auth_method":"none","grant_type":"refresh_token","refresh_token":"{env.TEST_SECRET}"`, []string{"token_url"}},
-		"G16 a literal secret in a variable":     {`"preset":"watsonx","vars":{"api_key":"CANARY"}`, []string{"token_request.params.apikey"}},
+		"G16 a literal secret in a variable":     {`"preset":"watsonx","vars":{"api_key":"CANARY"}`, []string{"vars.api_key"}},
 		"a variable in a variable":               {`"preset":"watsonx","vars":{"api_key":"os.environ/TEST_SECRET"}`, nil},
 		"a provider that is wrong, but not this": {`"client_id":"{","token_url":"{env.TEST_UNSET}"`, nil},
 		"several at once": {

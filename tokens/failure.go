@@ -42,7 +42,7 @@ func (c *Client) refusal(failed *AuthenticationError, content content, p *prepar
 		// An object or a list could hide a secret behind its escapes.
 		value := content.at(place)
 		if (value.Type == gjson.String || value.Type == gjson.Number) && errorCode.MatchString(value.String()) {
-			code = p.sensitive.clean(value.String())
+			code = value.String()
 			break
 		}
 	}
@@ -65,7 +65,7 @@ func (c *Client) refusal(failed *AuthenticationError, content content, p *prepar
 		failed.Code = CodeRefused
 	}
 	if code != "" {
-		failed.Err = fmt.Errorf("the server's error code is %s", code)
+		failed.Err = fmt.Errorf("the server's error code is %s", p.sensitive.clean(code))
 	} else {
 		failed.Err = fmt.Errorf("the answer holds no error code (%s)", mediaType(contentType))
 	}

@@ -242,3 +242,28 @@ func TestADescriptionThatIsNoStringIsNotShown(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What is redacted in a log must not change what an error means.
+func TestAnErrorCodeIsComparedAsItIsSent(t *testing.T) {
+	c := testClient(&exchange{status: http.StatusBadRequest, body: `{"error":"invalid_client"}`})
+	c.Encoding, c.Body = EncodingJSON, Literal(`{"type":"client"}`)
+	_, err := c.Fetch(t.Context())
+	var failed *AuthenticationError
+	if !errors.As(err, &failed) || failed.Code != CodeInvalidClient {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnErrorThatSaysNothingIsNone(t *testing.T) {
+	for _, text := range []string{"null", `""`, "false", "0", "{}", "[]"} {
+		token, err := testClient(&exchange{body: `{"error":` + text + `,"access_token":"t","expires_in":60}`}).Fetch(t.Context())
+		if err != nil || token.Value.Reveal() != "t" {
+			t.Errorf("error %s: %v", text, err)
+		}
+	}
+	for _, text := range []string{`"x"`, "true", "1", `{"code":1}`, `["x"]`} {
+		if _, err := testClient(&exchange{body: `{"error":` + text + `,"access_token":"t","expires_in":60}`}).Fetch(t.Context()); err == nil {
+			t.Errorf("error %s is none", text)
+		}
+	}
+}

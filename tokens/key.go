@@ -73,7 +73,7 @@ func parseJWK(text string) (signingKey, error) {
 		// The cause may quote the key.
 		return signingKey{}, errors.New("is JSON, but no JSON Web Key (RFC 7517)")
 	}
-	if _, secret := jwk.Key.([]byte); !secret && jwk.IsPublic() {
+	if jwk.IsPublic() {
 		return signingKey{}, errPublicKey
 	}
 	return signingKey{key: jwk.Key, id: jwk.KeyID}, nil

@@ -18,8 +18,8 @@ import (
 // the request was sent: by the first rule for what is there, else by the token's
 // own exp, else DefaultTTL, which is then assumed. It is never for ever and never
 // more than MaxTTL (cases T01 to T09).
-func (r *TokenResponse) lifetime(content content, token string, start time.Time) (lifetime time.Duration, assumed bool, err error) {
-	for _, rule := range r.expiryRules() {
+func (r TokenResponse) lifetime(content content, token string, start time.Time) (lifetime time.Duration, assumed bool, err error) {
+	for _, rule := range r.Expiry {
 		value := content.at(rule.Path)
 		if !isSet(value) {
 			continue
@@ -34,10 +34,10 @@ func (r *TokenResponse) lifetime(content content, token string, start time.Time)
 }
 
 // lifetimeOf is the lifetime of a token that nothing was said about.
-func (r *TokenResponse) lifetimeOf(token string, start time.Time) (lifetime time.Duration, assumed bool, err error) {
+func (r TokenResponse) lifetimeOf(token string, start time.Time) (lifetime time.Duration, assumed bool, err error) {
 	exp, ok := expiryClaim(token)
 	if !ok {
-		return r.clamp(orDefault(r.DefaultTTL, DefaultTTL)), true, nil
+		return r.clamp(r.DefaultTTL), true, nil
 	}
 	if lifetime = sinceEpoch(exp, start); lifetime <= 0 {
 		return 0, false, errExpired
@@ -47,8 +47,8 @@ func (r *TokenResponse) lifetimeOf(token string, start time.Time) (lifetime time
 
 var errExpired = errors.New("the token has expired already, by its exp claim: check the clocks of this machine and of the server")
 
-func (r *TokenResponse) clamp(lifetime time.Duration) time.Duration {
-	return min(lifetime, orDefault(r.MaxTTL, MaxTTL))
+func (r TokenResponse) clamp(lifetime time.Duration) time.Duration {
+	return min(lifetime, r.MaxTTL)
 }
 
 // logAssumedLifetime warns that nothing says how long tokens live.
@@ -114,7 +114,7 @@ func expiryClaim(token string) (float64, bool) {
 
 // refreshIn reads when a server wants a token replaced: refresh_in, in seconds,
 // or refresh_on, a Unix time (case T35).
-func (r *TokenResponse) refreshIn(content content, start time.Time) time.Duration {
+func (r TokenResponse) refreshIn(content content, start time.Time) time.Duration {
 	if number, ok := number(content.at("refresh_in")); ok && number > 0 {
 		return r.clamp(seconds(number))
 	}

@@ -45,8 +45,9 @@ func (c *Client) read(response *http.Response, p *prepared, start time.Time) (an
 		failed.Code, failed.Err = CodeInvalidResponse, errors.New("the answer is larger than 1 MiB")
 		return answer{}, failed
 	}
-	content := parseAnswer(body, contentType, response.Header, c.Response.tokenPlaces())
-	for _, place := range append([]string{"access_token", "refresh_token", "id_token"}, c.Response.tokenPlaces()...) {
+	rules := c.Response.WithDefaults()
+	content := parseAnswer(body, contentType, response.Header, rules.Token)
+	for _, place := range append([]string{"access_token", "refresh_token", "id_token"}, rules.Token...) {
 		p.sensitive.add(NewSecret(content.at(place).String()))
 	}
 	if response.StatusCode/100 != 2 || isError(content.at("error")) {
@@ -55,12 +56,12 @@ func (c *Client) read(response *http.Response, p *prepared, start time.Time) (an
 	}
 	failed.Code = CodeInvalidResponse
 	a := answer{refreshToken: NewSecret(content.at("refresh_token").String())}
-	value, found := c.Response.token(content)
+	value, found := rules.token(content)
 	if !found {
-		failed.temporary, failed.Err = true, c.Response.noToken(contentType)
+		failed.temporary, failed.Err = true, rules.noToken(contentType)
 		return a, failed
 	}
-	if a.token, err = c.readToken(content, value, start); err != nil {
+	if a.token, err = c.readToken(rules, content, value, start); err != nil {
 		failed.Err = err
 		return a, failed
 	}
@@ -69,11 +70,22 @@ func (c *Client) read(response *http.Response, p *prepared, start time.Time) (an
 }
 
 // isError reports whether an error member says something: some servers send
-// "error": null or "" beside a token.
-func isError(e gjson.Result) bool { return e.Exists() && e.Type != gjson.Null && e.String() != "" }
+// "error": null, "", false or 0 beside a token.
+func isError(e gjson.Result) bool {
+	switch e.Type {
+	case gjson.Null, gjson.False:
+		return false
+	case gjson.Number:
+		return e.Num != 0
+	case gjson.JSON:
+		return e.Raw != "{}" && e.Raw != "[]"
+	case gjson.String, gjson.True:
+	}
+	return e.String() != ""
+}
 
 // readToken makes a token of what a good answer holds.
-func (c *Client) readToken(content content, value gjson.Result, start time.Time) (Token, error) {
+func (c *Client) readToken(rules TokenResponse, content content, value gjson.Result, start time.Time) (Token, error) {
 	if value.Type != gjson.String {
 		return Token{}, errors.New("the token is no string")
 	}
@@ -85,14 +97,14 @@ func (c *Client) readToken(content content, value gjson.Result, start time.Time)
 		// A token of a type that is not understood must not be used (RFC 6749 §7.1).
 		return Token{}, errors.New("token_type is not Bearer")
 	}
-	lifetime, assumed, err := c.Response.lifetime(content, value.Str, start)
+	lifetime, assumed, err := rules.lifetime(content, value.Str, start)
 	if err != nil {
 		return Token{}, err
 	}
 	if assumed {
 		c.assumedOnce.Do(func() { logAssumedLifetime(c.logger(), c.Provider, lifetime) })
 	}
-	return Token{Value: NewSecret(value.Str), Lifetime: lifetime, RefreshIn: c.Response.refreshIn(content, start)}, nil
+	return Token{Value: NewSecret(value.Str), Lifetime: lifetime, RefreshIn: rules.refreshIn(content, start)}, nil
 }
 
 // isSendable reports whether a header may carry a token: what it may not would

@@ -34,7 +34,7 @@ func (s *SelfSigned) Fetch(ctx context.Context) (Token, error) {
 	if lifetime <= 0 {
 		return Token{}, &AuthenticationError{Provider: s.Provider, Code: CodeInvalidResponse, Err: errSelfSigned}
 	}
-	return Token{Value: value, Lifetime: s.Response.clamp(lifetime)}, nil
+	return Token{Value: value, Lifetime: s.Response.WithDefaults().clamp(lifetime)}, nil
 }
 
 // errSelfSigned is about a claim exp of the configuration.
@@ -71,7 +71,7 @@ func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
 		failed.Err = fmt.Errorf("the token file %s %w: it is empty, longer than 16 KiB, or holds white space or other characters that a header may not carry", f.Path, errTokenFile)
 		return Token{}, failed
 	}
-	lifetime, _, err := f.Response.lifetimeOf(token, start)
+	lifetime, _, err := f.Response.WithDefaults().lifetimeOf(token, start)
 	if err != nil {
 		failed.Err = fmt.Errorf("the token file %s %w: %w", f.Path, errTokenFile, err)
 		return Token{}, failed

@@ -45,27 +45,30 @@ const (
 	ExpiryAuto ExpiryUnit = "auto"
 )
 
+// ExpiryUnits lists the units.
+func ExpiryUnits() []ExpiryUnit {
+	return []ExpiryUnit{ExpirySeconds, ExpiryUnix, ExpiryUnixMS, ExpiryRFC3339, ExpiryAuto}
+}
+
 // What ExpiryAuto takes for a point in time: more than 31 years are no time span,
 // and the milliseconds since 1970 have been more than this since 1973.
 const autoUnix, autoUnixMS = 1e9, 1e11
 
-func (r *TokenResponse) tokenPlaces() []string {
+// WithDefaults fills in what is not set.
+func (r TokenResponse) WithDefaults() TokenResponse {
 	if len(r.Token) == 0 {
-		return []string{"access_token"}
+		r.Token = []string{"access_token"}
 	}
-	return r.Token
-}
-
-func (r *TokenResponse) expiryRules() []ExpiryRule {
 	if len(r.Expiry) == 0 {
-		return []ExpiryRule{{"expires_in", ExpirySeconds}}
+		r.Expiry = []ExpiryRule{{"expires_in", ExpirySeconds}}
 	}
-	return r.Expiry
+	r.DefaultTTL, r.MaxTTL = orDefault(r.DefaultTTL, DefaultTTL), orDefault(r.MaxTTL, MaxTTL)
+	return r
 }
 
 // token finds the token in an answer.
-func (r *TokenResponse) token(content content) (value gjson.Result, found bool) {
-	for _, place := range r.tokenPlaces() {
+func (r TokenResponse) token(content content) (value gjson.Result, found bool) {
+	for _, place := range r.Token {
 		if value := content.at(place); isSet(value) {
 			return value, true
 		}
@@ -75,8 +78,8 @@ func (r *TokenResponse) token(content content) (value gjson.Result, found bool) 
 
 // noToken is what servers behind a load balancer that is being replaced answer
 // for a while (case T12).
-func (r *TokenResponse) noToken(contentType string) error {
-	return fmt.Errorf("the answer holds no %s (%s)", strings.Join(r.tokenPlaces(), " or "), mediaType(contentType))
+func (r TokenResponse) noToken(contentType string) error {
+	return fmt.Errorf("the answer holds no %s (%s)", strings.Join(r.Token, " or "), mediaType(contentType))
 }
 
 // read reads how long a token lives from start.
@@ -123,9 +126,4 @@ func parseDate(value gjson.Result) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
-}
-
-// ExpiryUnits lists the units.
-func ExpiryUnits() []ExpiryUnit {
-	return []ExpiryUnit{ExpirySeconds, ExpiryUnix, ExpiryUnixMS, ExpiryRFC3339, ExpiryAuto}
 }
