@@ -1,8 +1,8 @@
 package oauth2llm
 
 import (
-	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
 )
@@ -42,9 +42,8 @@ func (b *providerBlock) body(request *config.TokenRequest) error {
 	if err != nil {
 		return err
 	}
-	var object map[string]json.RawMessage
-	if json.Unmarshal([]byte(text), &object) != nil {
-		return b.fail(field, "is no JSON object; put it between backticks, on one line or several")
+	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return b.fail(field, "is no JSON object; put one between backticks, on one line or several")
 	}
 	if err := request.Body.UnmarshalJSON([]byte(withoutShorthands.Replace(text))); err != nil {
 		return b.fail(field, "%w", err)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -43,7 +44,7 @@ func listPresets(out io.Writer) error {
 func showPreset(out io.Writer, name string) error {
 	preset, err := config.FindPreset(name)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	fmt.Fprintf(out, "%s: %s\n\n", name, preset.Description)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -59,10 +60,10 @@ func showPreset(out io.Writer, name string) error {
 		fmt.Fprintf(table, "var %s\t%s\t%s\n", variable, known.Description, need)
 	}
 	for _, field := range preset.Fields {
-		fmt.Fprintf(table, "%s\tfield of the provider\trequired\n", field)
+		fmt.Fprintf(table, "%s\trequired\n", fieldLine(field))
 	}
 	for _, field := range preset.OptionalFields {
-		fmt.Fprintf(table, "%s\tfield of the provider\toptional\n", field)
+		fmt.Fprintf(table, "%s\toptional\n", fieldLine(field))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -72,4 +73,20 @@ func showPreset(out io.Writer, name string) error {
 	}
 	_, err = fmt.Fprintf(out, "\nexpands to (base_url, where LLM requests go, is yours to set):\n\n%s", formatProvider("<name>", preset.Provider))
 	return err
+}
+
+// fieldLine says where a field is written, and what may stand in its place.
+func fieldLine(field string) string {
+	where := "a field of the provider"
+	name := field
+	if block, within, nested := strings.Cut(field, "."); nested {
+		name, where = within, "a field of the provider's block "+block
+	}
+	switch field {
+	case "client_id", "client_secret", "refresh_token":
+		where += ", or " + field + "_file"
+	case "jwt.key_file":
+		where += ", or key"
+	}
+	return name + "\t" + where
 }

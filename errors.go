@@ -147,14 +147,14 @@ func tokenProblem(ctx context.Context, provider string, err error) error {
 			p.message = fmt.Sprintf("the token endpoint of provider %s is unavailable", provider)
 		case failed.Temporary():
 			p.status = http.StatusBadGateway
-			p.message = fmt.Sprintf("the token endpoint of provider %s answers without a usable token", provider)
+			p.message = fmt.Sprintf("no usable token of provider %s came", provider)
 		default:
 			p.status, p.final = http.StatusBadGateway, true
 			p.message = fmt.Sprintf("the gateway could not obtain an access token for provider %s (%s); its operator has to mend this", provider, failed.Code)
 		}
 	case errors.As(err, &misconfigured):
 		p.status, p.kind, p.code, p.final = http.StatusInternalServerError, llm.TypeOAuth2Configuration, codeUnresolvedReference, true
-		p.message = fmt.Sprintf("the configuration of provider %s refers to something that cannot be read; the operator of the gateway has to mend this", provider)
+		p.message = fmt.Sprintf("the configuration of provider %s refers to a file, a key or a variable that cannot be used; the operator of the gateway has to mend this", provider)
 	case errors.Is(err, errTokenWait):
 		p.status, p.code = http.StatusGatewayTimeout, tokens.CodeTimeout
 		p.message = fmt.Sprintf("no access token for provider %s arrived in time", provider)

@@ -203,7 +203,7 @@ func TestN09AnOutageInsideTheMarginFailsNoRequest(t *testing.T) {
 
 	total := realTime(60*time.Second, 9*time.Second)
 	c := g.hammer(16, 20*time.Millisecond, total, "/v1/x")
-	failures := append(g.logLines(`"token request failed, trying again"`), g.logLines(`"no access token"`)...)
+	failures := append(g.logLines(`"token request failed, trying again"`), g.logLines(`"no new access token, the one in hand serves on"`)...)
 	known := auth.tokenRequests.Load()
 	auth.restart()
 	back := time.Now()
@@ -257,7 +257,8 @@ func TestN10AnOutagePastExpiryIsA503AtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	attempts := len(g.logLines(`"token request failed, trying again"`)) + len(g.logLines(`"no access token"`))
+	attempts := len(g.logLines(`"token request failed, trying again"`)) + len(g.logLines(`"no access token"`)) +
+		len(g.logLines(`"no new access token, the one in hand serves on"`))
 	// 1, 2 and 4 s after the first, then after 5, 10, 20 … s.
 	most := 4 + int(total/(5*time.Second))
 	figure(t, "outage_past_expiry", "%d of %d requests are 503, median %v, 99th percentile %v, %d attempts in %v, %d requests forwarded",

@@ -36,7 +36,10 @@ func (t JSONTemplate) MarshalJSON() ([]byte, error) { return t, nil }
 func (t *JSONTemplate) UnmarshalJSON(data []byte) error {
 	document, problem := parseJSON(data)
 	if problem != nil {
-		return problem.err
+		lines := lineCounter{data: data}
+		line, column := lines.at(problem.offset)
+		text := strings.TrimPrefix(problem.err.Error(), "the file is no valid JSON: ")
+		return fmt.Errorf("is no valid JSON, at its line %d, column %d: %s", line, column, text)
 	}
 	if name, found := document.repeated(); found {
 		return fmt.Errorf("%s is set twice; keep one of them", shownName(name))

@@ -58,6 +58,15 @@ func TestValidateLiteralsLeavesToOthersWhatTheyMayDeclare(t *testing.T) {
 	}
 }
 
+// A header that is made elsewhere proves who asks, so there need be no client_id.
+func TestAClientThatAHeaderProvesNeedsNoID(t *testing.T) {
+	const fields = `"auth_method":"none","token_url":"https://x.example.com/t","token_request":{"headers":`
+	if err := fault(t, fields+`{"Authorization":["Basic {env.SECRET}"]}}`); err != nil {
+		t.Error(err)
+	}
+	wantError(t, fault(t, fields+`{"X-Tenant":["t"]}}`), "client_id", "required, but missing")
+}
+
 func TestAnEmptyParameterTakesThePresetsAway(t *testing.T) {
 	p := expanded(t, `"preset":"azure_openai_imds","token_request":{"params":{"resource":"","mine":"x"}}`, testEnvironment())
 	if got := configured(t, p, "token_request/params"); got != `{"api-version":"2018-02-01","mine":"x"}` {

@@ -136,7 +136,11 @@ func word[T ~string](f *faults, environment Environment, field string, t Templat
 	for i, w := range words {
 		known[i] = string(w)
 	}
-	f.add(field, "is none of %s", strings.Join(known, ", "))
+	guess := ""
+	if near := nearest(text, known); near != "" {
+		guess = "; did you mean " + near + "?"
+	}
+	f.add(field, "is none of %s%s", strings.Join(known, ", "), guess)
 	return standard
 }
 

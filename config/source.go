@@ -49,11 +49,14 @@ func (p *Provider) validateSource(f *faults, r *request) {
 		return
 	}
 	unused := map[string]bool{
-		"client_id":            p.ClientID != "" || p.ClientIDFile != "",
-		"client_secret":        p.ClientSecret != "" || p.ClientSecretFile != "",
+		"client_id":            p.ClientID != "",
+		"client_id_file":       p.ClientIDFile != "",
+		"client_secret":        p.ClientSecret != "",
+		"client_secret_file":   p.ClientSecretFile != "",
 		"token_url":            p.TokenURL != "",
 		"scope":                p.Scope != "",
-		"refresh_token":        p.RefreshToken != "" || p.RefreshTokenFile != "",
+		"refresh_token":        p.RefreshToken != "",
+		"refresh_token_file":   p.RefreshTokenFile != "",
 		"auth_method":          p.AuthMethod != "",
 		"grant_type":           p.GrantType != "",
 		"token_request":        p.TokenRequest.isSet(),

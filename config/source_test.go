@@ -24,7 +24,7 @@ func TestAWrongSourceIsRefused(t *testing.T) {
 		"a path with the token of a provider": {`"source":"file /CANARY{token.p}"`, "source", "a path may hold {env.NAME}"},
 		"a path with a variable":              {`"source":"file {env.UNSET}/CANARY"`, "source", "UNSET is not set"},
 		"a client_id of our own token":        {own + `,"client_id":"CANARY"`, "client_id", "is not used: with source self_signed no token endpoint is asked"},
-		"a client_id_file":                    {own + `,"client_id_file":"<secret>"`, "client_id", "is not used"},
+		"a client_id_file":                    {own + `,"client_id_file":"<secret>"`, "client_id_file", "is not used"},
 		"a client_secret":                     {own + `,"client_secret":"CANARY"`, "client_secret", "is not used"},
 		"a token_url":                         {own + `,"token_url":"https://CANARY.com"`, "token_url", "is not used"},
 		"a scope":                             {own + `,"scope":"CANARY"`, "scope", "is not used"},

@@ -87,8 +87,10 @@ var secretless = []tokens.AuthMethod{tokens.NoAuthentication, tokens.PrivateKeyJ
 func (p *Provider) validateCredentials(f *faults, r *request) {
 	asked := r.source == SourceRequest
 	needless := slices.Contains(secretless, r.authMethod)
-	// Other grants prove who asks by themselves.
-	anonymous := r.authMethod == tokens.NoAuthentication && r.grantType != tokens.GrantClientCredentials
+	// Other grants prove who asks by themselves, and so does a header that is made
+	// elsewhere.
+	anonymous := r.authMethod == tokens.NoAuthentication &&
+		(r.grantType != tokens.GrantClientCredentials || slices.ContainsFunc(r.header, (*value).isCredential))
 	var missing []string
 	for _, required := range []struct {
 		field    string

@@ -60,9 +60,14 @@ func (p *Provider) Warnings() []Warning {
 	return warnings
 }
 
+// isCredential reports whether a header proves who sends it.
+func (v *value) isCredential() bool {
+	return slices.Contains(secretParameters, strings.ToLower(v.name))
+}
+
 func (v *value) isSecret(r *request) bool {
 	if v == r.clientSecret || v == r.refreshToken || r.jwt != nil && v == r.jwt.key {
 		return true
 	}
-	return slices.Contains(secretParameters, strings.ToLower(v.name))
+	return v.isCredential()
 }

@@ -80,8 +80,16 @@ func (m *Manager) fail(f *flight, b *Binding, digest [sha256.Size]byte, err erro
 	m.failure.digest = digest
 	m.land()
 	f.err = m.failure.err
+	inHand := m.current.Load()
+	now := m.clock.instant()
 	m.mu.Unlock()
 	close(f.done)
+	if inHand != nil && !inHand.expired(now) {
+		// Nobody has noticed yet.
+		logFailure(b.Logger.Warn, "no new access token, the one in hand serves on", m.provider, err, failed,
+			zap.Duration("next_attempt_in", delay), zap.Duration("token_ends_in", inHand.Lifetime-now.since(inHand.obtained)))
+		return
+	}
 	logFailure(b.Logger.Error, "no access token", m.provider, err, failed, zap.Duration("next_attempt_in", delay))
 }
 

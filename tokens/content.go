@@ -58,6 +58,21 @@ func (c content) at(place string) gjson.Result {
 	return gjson.Result{}
 }
 
+// descriptionPlaces are where answers say what is wrong: as RFC 6749 §5.2 and RFC
+// 9457 §3.1 say, and as others do.
+var descriptionPlaces = []string{"error_description", "errorMessage", "message", "msg", "detail", "title"}
+
+// description is what the answer says of itself, cleaned of secrets.
+func (c content) description(secrets sensitive) string {
+	for _, place := range descriptionPlaces {
+		// An object or a list could hide a secret behind its escapes.
+		if value := c.at(place); value.Type == gjson.String && value.Str != "" {
+			return secrets.clean(value.Str)
+		}
+	}
+	return ""
+}
+
 // textResult is a text as a JSON string, or nothing if it is empty.
 func textResult(text string) gjson.Result {
 	if text == "" {

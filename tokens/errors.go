@@ -111,6 +111,14 @@ func (e *AuthenticationError) advice() string {
 		return "the server wants a client certificate: set tls_client_auth in the transport of token_request"
 	case errors.Is(e.Err, errTokenFile):
 		return "check what writes that file"
+	case errors.Is(e.Err, errNoToken):
+		return "check the token of token_response, and that token_url is the token endpoint"
+	case e.Code == CodeRefused && e.Status == http.StatusNotFound:
+		return "check token_url: there is nothing at this path"
+	case e.Code == CodeRefused && e.Status == http.StatusMethodNotAllowed:
+		return "check the method of token_request"
+	case e.Code == CodeRefused && e.Status == http.StatusUnsupportedMediaType:
+		return "check the encoding of token_request"
 	case errors.Is(e.Err, errSelfSigned):
 		return "check the claim exp of jwt"
 	case errors.Is(e.Err, errNoTLS):
@@ -130,7 +138,6 @@ var adviceFor = map[string]string{
 	CodeInvalidTarget:        "check the parameters resource and audience of token_request",
 	CodeRefused:              "check token_url and the client's rights at the authorization server",
 	CodeUntrusted:            "check the token endpoint's certificate and the host name in token_url",
-	CodeInvalidResponse:      "check that token_url is the token endpoint",
 	CodeUnavailable:          "check that the token endpoint can be reached from here",
 	CodeTimeout:              "check that the token endpoint can be reached from here, or raise token_request timeout",
 }

@@ -27,12 +27,9 @@ var knownRefusals = []string{
 	CodeUnsupportedGrantType, CodeInvalidRequest, CodeInvalidTarget,
 }
 
-// errorPlaces and descriptionPlaces are where answers hold an error code and its
-// description: first as RFC 6749 §5.2 says, then as others do.
-var (
-	errorPlaces       = []string{"error", "errorCode", "error.status", "error.code", "code"}
-	descriptionPlaces = []string{"error_description", "errorMessage", "message"}
-)
+// errorPlaces are where answers hold an error code: first as RFC 6749 §5.2 says,
+// then as others do.
+var errorPlaces = []string{"error", "errorCode", "error.status", "error.code", "code"}
 
 // refusal says what an answer that is an error means: first by its status,
 // where that says "later", then by its error code, then by its status again.
@@ -46,12 +43,7 @@ func (c *Client) refusal(failed *AuthenticationError, content content, p *prepar
 			break
 		}
 	}
-	for _, place := range descriptionPlaces {
-		if value := content.at(place); value.Type == gjson.String && value.Str != "" {
-			failed.Description = p.sensitive.clean(value.Str)
-			break
-		}
-	}
+	failed.Description = content.description(p.sensitive)
 	switch status := failed.Status; {
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusServiceUnavailable,
 		slices.Contains(c.RetryOn, status), slices.Contains(passingErrors, code):

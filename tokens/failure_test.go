@@ -14,6 +14,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 func TestFailuresAreToldApart(t *testing.T) {
@@ -266,4 +271,31 @@ func TestAnErrorThatSaysNothingIsNone(t *testing.T) {
 			t.Errorf("error %s is none", text)
 		}
 	}
+}
+
+// Whoever is paged wants to know whether clients notice, and when they will.
+func TestAFailureWhileATokenIsInHandIsAWarning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.WarnLevel)
+		e := &fakeEndpoint{lifetime: 100 * time.Second}
+		m := NewManager("corp")
+		m.jitter = func() float64 { return 0.5 }
+		m.Bind(&Binding{Fetcher: e, Logger: zap.New(core)})
+		mustToken(t, m)
+		e.set(func(e *fakeEndpoint) { e.fail = func(int) error { return &AuthenticationError{Code: CodeInvalidClient} } })
+		time.Sleep(60 * time.Second)
+		mustToken(t, m)
+		synctest.Wait()
+		line := logs.All()[0]
+		if line.Level != zap.WarnLevel || line.Message != "no new access token, the one in hand serves on" || line.ContextMap()["token_ends_in"] != 40*time.Second {
+			t.Errorf("%v %q %v", line.Level, line.Message, line.ContextMap())
+		}
+		time.Sleep(40 * time.Second)
+		if _, err := m.Token(t.Context()); err == nil {
+			t.Fatal("there is a token")
+		}
+		if line := logs.All()[logs.Len()-1]; line.Level != zap.ErrorLevel || line.Message != "no access token" {
+			t.Errorf("%v %q", line.Level, line.Message)
+		}
+	})
 }

@@ -205,5 +205,8 @@ func logFailure(log func(string, ...zap.Field), message, provider string, err er
 			fields = append(fields, zap.String("token_endpoint", failed.Endpoint))
 		}
 	}
+	if failed == nil {
+		fields = append(fields, zap.String("code", "unresolved_reference"))
+	}
 	log(message, append(fields, zap.Error(err))...)
 }

@@ -57,6 +57,8 @@ func parseKey(text string, symmetric bool) (signingKey, error) {
 	isObject := strings.HasPrefix(strings.TrimSpace(text), "{")
 	switch {
 	// A secret may begin with a brace, too.
+	case symmetric && strings.HasPrefix(strings.TrimSpace(text), "-----BEGIN "):
+		return signingKey{}, errors.New("is PEM, and no secret; choose an algorithm such as RS256 for a private key")
 	case symmetric && !(isObject && json.Valid([]byte(text))):
 		return signingKey{key: []byte(text)}, nil
 	case isObject:
@@ -82,6 +84,7 @@ func parseJWK(text string) (signingKey, error) {
 var (
 	errPublicKey    = errors.New("is a public key; signing needs the private one")
 	errEncryptedKey = errors.New("is encrypted: decrypt it first, with openssl pkey -in <file> -out <new file>")
+	errOpenSSHKey   = errors.New("is in OpenSSH's format: convert it with ssh-keygen -p -m PKCS8 -f <file>")
 	errNoKey        = errors.New("is no private key: write PEM (PKCS #1, PKCS #8 or SEC 1), or a JSON Web Key")
 )
 
@@ -103,6 +106,8 @@ func parsePEM(text string) (any, error) {
 		switch {
 		case block.Type == "ENCRYPTED PRIVATE KEY", strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
 			return nil, errEncryptedKey
+		case block.Type == "OPENSSH PRIVATE KEY":
+			return nil, errOpenSSHKey
 		case block.Type == "CERTIFICATE", block.Type == "EC PARAMETERS":
 			// Keys are often kept in one file with these.
 			continue

@@ -136,7 +136,7 @@ func TestKeysAreReadInEveryForm(t *testing.T) {
 }
 
 func TestASecretIsTakenAsItIs(t *testing.T) {
-	for _, secret := range []string{" sixteen bytes \n", `sixteen bytes \n`, "-----BEGIN PRIVATE KEY-----", "{braces are letters, too}"} {
+	for _, secret := range []string{" sixteen bytes \n", `sixteen bytes \n`, "{braces are letters, too}"} {
 		if key, err := readKey(secret, "HS256"); err != nil || string(key.key.([]byte)) != secret {
 			t.Errorf("%q was read as another secret, or not: %v", secret, err)
 		}
@@ -203,7 +203,7 @@ func TestAKeyThatCannotSignIsRefusedWithoutShowingIt(t *testing.T) {
 		{"a certificate alone", "RS256", certificateOf(t, pair), "is no private key"},
 		{"PEM that holds no key", "RS256", inPEM("PRIVATE KEY", noise), "is no private key"},
 		{"PEM that is cut", "RS256", pkcs8(t, pair)[:800], "is no private key"},
-		{"a key of OpenSSH", "EdDSA", inPEM("OPENSSH PRIVATE KEY", noise), "is no private key"},
+		{"a key of OpenSSH", "EdDSA", inPEM("OPENSSH PRIVATE KEY", noise), "is in OpenSSH's format"},
 		{"no PEM", "RS256", canary + " and other words", "is no private key"},
 		{"base64 without its lines", "RS256", base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PrivateKey(pair)), "is no private key"},
 		{"nothing", "RS256", "", "is no private key"},
@@ -217,6 +217,7 @@ func TestAKeyThatCannotSignIsRefusedWithoutShowingIt(t *testing.T) {
 		{"a P-384 JWK for ES256", "ES256", asJWK(t, p384, ""), "is a P-384 key, but ES256 needs a P-256 key"},
 		{"a JWK of a secret for RS256", "RS256", asJWK(t, []byte(hmacSecret), ""), "is a secret, but RS256 needs an RSA key"},
 		{"a JWK of RSA for HS256", "HS256", asJWK(t, pair, ""), "is an RSA key, but HS256 needs a secret"},
+		{"a private key for HS256", "HS256", inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(pair)), "is PEM, and no secret"},
 		{"a short secret", "HS256", "fifteen-bytes-x", "is shorter than 16 bytes"},
 		{"a short secret in a JWK", "HS256", asJWK(t, []byte("fifteen-bytes-x"), ""), "is shorter than 16 bytes"},
 		{"no secret", "HS256", "", "is shorter than 16 bytes"},

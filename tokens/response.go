@@ -58,6 +58,7 @@ func (c *Client) read(response *http.Response, p *prepared, start time.Time) (an
 	a := answer{refreshToken: NewSecret(content.at("refresh_token").String())}
 	value, found := rules.token(content)
 	if !found {
+		failed.Description = content.description(p.sensitive)
 		failed.temporary, failed.Err = true, rules.noToken(contentType)
 		return a, failed
 	}

@@ -67,8 +67,8 @@ func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
 	}
 	token := strings.TrimSpace(content.Reveal())
 	failed := &AuthenticationError{Provider: f.Provider, Code: CodeInvalidResponse, temporary: true}
-	if token == "" || len(token) > tokenFileLimit || !isSendable(token) {
-		failed.Err = fmt.Errorf("the token file %s %w: it is empty, longer than 16 KiB, or holds white space or other characters that a header may not carry", f.Path, errTokenFile)
+	if problem := tokenProblem(token); problem != "" {
+		failed.Err = fmt.Errorf("the token file %s %w: it %s", f.Path, errTokenFile, problem)
 		return Token{}, failed
 	}
 	lifetime, _, err := f.Response.WithDefaults().lifetimeOf(token, start)
@@ -77,6 +77,23 @@ func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
 		return Token{}, failed
 	}
 	return Token{Value: NewSecret(token), Lifetime: lifetime}, nil
+}
+
+// tokenProblem says why the content of a file is no token, if it is none.
+func tokenProblem(token string) string {
+	switch {
+	case token == "":
+		return "is empty"
+	case len(token) > tokenFileLimit:
+		return "is longer than 16 KiB"
+	case token[0] == '{':
+		return "holds JSON; have the token alone written to it"
+	case strings.ContainsAny(token, " \t\r\n"):
+		return "holds white space; have the token alone written to it, without a word such as Bearer"
+	case !isSendable(token):
+		return "holds a character that a header may not carry"
+	}
+	return ""
 }
 
 // Interface guards

@@ -97,6 +97,8 @@ func TestATokenFileIsReadEachTime(t *testing.T) {
 		{"a file of white space", " \r\n", standard, "", 0, "it is empty"},
 		{"white space inside", "cAnary t1", standard, "", 0, "white space"},
 		{"two lines", "cAnary\ncAnary", standard, "", 0, "white space"},
+		{"JSON that holds a token", `{"access_token":"cAnary"}`, standard, "", 0, "it holds JSON; have the token alone written to it"},
+		{"a word before the token", "Bearer cAnary", standard, "", 0, "without a word such as Bearer"},
 		{"a character that no header may carry", "cAnary\u00e9", standard, "", 0, "a header may not carry"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -76,10 +76,13 @@ func (r TokenResponse) token(content content) (value gjson.Result, found bool) {
 	return gjson.Result{}, false
 }
 
+// errNoToken is about an answer without a token.
+var errNoToken = errors.New("the answer holds no")
+
 // noToken is what servers behind a load balancer that is being replaced answer
 // for a while (case T12).
 func (r TokenResponse) noToken(contentType string) error {
-	return fmt.Errorf("the answer holds no %s (%s)", strings.Join(r.Token, " or "), mediaType(contentType))
+	return fmt.Errorf("%w %s (%s)", errNoToken, strings.Join(r.Token, " or "), mediaType(contentType))
 }
 
 // read reads how long a token lives from start.
