@@ -68,8 +68,6 @@ func (f *faults) resolveHeader(field string, headers map[string][]Template, envi
 // validate looks for names that cannot be set, and for those that say two
 // things at once.
 func (h *HeaderUp) validate(f *faults, place EffectivePlace) {
-	// Another declaration may put the token elsewhere.
-	undecided := f.partial && f.provider.Place == (Place{})
 	operations := make(map[string]string)
 	for _, operation := range []struct {
 		field   string
@@ -77,7 +75,7 @@ func (h *HeaderUp) validate(f *faults, place EffectivePlace) {
 	}{{"set", h.Set}, {"add", h.Add}, {"default", h.Default}} {
 		field := "header_up." + operation.field
 		for _, name := range checkHeaderNames(f, field, operation.headers) {
-			if name == place.Header && !undecided {
+			if name == place.Header {
 				f.add(field+"."+name, "is where the token goes; remove it, or choose another place")
 			}
 			if other := operations[name]; other != "" {

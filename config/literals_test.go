@@ -46,7 +46,7 @@ func TestValidateLiteralsFindsWhatNoEnvironmentCanMend(t *testing.T) {
 		"an encoding":               {"p", `"token_request":{"method":"GET","encoding":"form"}`, "token_request.encoding: a GET request has no body"},
 		"a limit":                   {"p", `"token_request":{"retries":11}`, "token_request.retries: must be from 0 to 10"},
 		"a place":                   {"p", `"place":{"header":"Host"}`, "place.header: Host belongs to the connection"},
-		"header_up":                 {"p", `"place":{"header":"Authorization"},"header_up":{"set":{"Authorization":["CANARY"]}}`, "header_up.set.Authorization: is where the token goes"},
+		"header_up":                 {"p", `"header_up":{"set":{"Authorization":["CANARY"]}}`, "header_up.set.Authorization: is where the token goes"},
 		"a limit beside a word":     {"p", `"auth_method":"{env.X}","token_request":{"retries":11}`, "token_request.retries: must be from 0 to 10"},
 		"a header beside a word":    {"p", `"auth_method":"{env.X}","token_request":{"headers":{"Authorization":["x"]}}`, ""},
 		"fields that are missing":   {"p", ``, ""},

@@ -44,7 +44,6 @@ func TestValidateLiteralsLeavesToOthersWhatTheyMayDeclare(t *testing.T) {
 		"a client certificate's method by its name": `"auth_method":"tls_client_auth"`,
 		"a method without its encoding":             `"token_request":{"method":"GET"}`,
 		"models of which one has its own address":   `"models":{"a":{"base_url":"https://a.example.com"},"b":{}}`,
-		"a header in which others have the token":   `"header_up":{"set":{"Authorization":["x"]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			providers, err := native(t, fields)

@@ -282,7 +282,9 @@ func TestAFailureWhileATokenIsInHandIsAWarning(t *testing.T) {
 		m.jitter = func() float64 { return 0.5 }
 		m.Bind(&Binding{Fetcher: e, Logger: zap.New(core)})
 		mustToken(t, m)
-		e.set(func(e *fakeEndpoint) { e.fail = func(int) error { return &AuthenticationError{Code: CodeInvalidClient} } })
+		e.set(func(e *fakeEndpoint) {
+			e.fail = func(int) error { return &AuthenticationError{Code: CodeInvalidClient} }
+		})
 		time.Sleep(60 * time.Second)
 		mustToken(t, m)
 		synctest.Wait()
