@@ -94,8 +94,8 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if err != nil {
 		return nil, err
 	}
-	fetcher, err := definition.Fetcher(name, environment, func(client *tokens.Client) {
-		client.RefreshTokens, client.Logger = kept, logger
+	fetcher, err := definition.Fetcher(name, environment, logger, func(client *tokens.Client) {
+		client.RefreshTokens = kept
 		if tokenEndpoint != nil {
 			client.Transport = tokenTransport{tokenEndpoint}
 		}

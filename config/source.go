@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
@@ -69,10 +71,10 @@ func (p *Provider) validateSource(f *faults, r *request) {
 	}
 }
 
-// Fetcher builds what obtains the provider's tokens. Where that is a token
-// endpoint, complete may add what the configuration does not hold, such as the
-// transport. The error is that of Validate.
-func (p *Provider) Fetcher(name string, environment Environment, complete func(*tokens.Client)) (tokens.Fetcher, error) {
+// Fetcher builds what obtains the provider's tokens, and logs its warnings to
+// logger. Where that is a token endpoint, complete may add what the configuration
+// does not hold, such as the transport. The error is that of Validate.
+func (p *Provider) Fetcher(name string, environment Environment, logger *zap.Logger, complete func(*tokens.Client)) (tokens.Fetcher, error) {
 	r, f := p.request(name, environment)
 	if err := errors.Join(f.errs...); err != nil {
 		return nil, err
@@ -84,11 +86,17 @@ func (p *Provider) Fetcher(name string, environment Environment, complete func(*
 		}
 		return &tokens.SelfSigned{Provider: name, JWT: r.jwt.orNil(), TTL: r.jwt.TTL, Response: p.TokenResponse.rules()}, nil
 	case SourceFile:
-		return &tokens.TokenFile{Provider: name, File: r.tokenFile.orNil(), Path: shownPath(r.tokenFile.path()), Response: p.TokenResponse.rules()}, nil
+		return &tokens.TokenFile{
+			Provider: name, File: r.tokenFile.orNil(), Path: shownPath(r.tokenFile.path()), Response: p.TokenResponse.rules(), Logger: logger,
+		}, nil
 	}
 	client, err := p.client(name, r)
-	if err == nil && complete != nil {
+	if err != nil {
+		return nil, err
+	}
+	client.Logger = logger
+	if complete != nil {
 		complete(client)
 	}
-	return client, err
+	return client, nil
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // A SelfSigned is a token that is a JWT of our own: nobody is asked for it.
@@ -49,7 +52,20 @@ type TokenFile struct {
 	Path string
 	// Response says how long a token lives that does not say so itself.
 	Response TokenResponse
+	// Logger, if set, gets a warning when a token that is about to end is still the
+	// one in the file.
+	Logger *zap.Logger
+
+	mu sync.Mutex
+	// last is the token that was read last, lastTTL the life that it had when it was
+	// read first.
+	last    Secret
+	lastTTL time.Duration
 }
+
+// renewalShare is the share of a token's life before whose last part it is expected
+// to be renewed. Kubernetes renews at 80 %.
+const renewalShare = 0.15
 
 // tokenFileLimit is the longest token that is read from a file. Servers take no
 // longer header.
@@ -76,7 +92,23 @@ func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
 		failed.Err = fmt.Errorf("the token file %s %w: %w", f.Path, errTokenFile, err)
 		return Token{}, failed
 	}
-	return Token{Value: NewSecret(token), Lifetime: lifetime}, nil
+	value := NewSecret(token)
+	f.expectRenewal(value, lifetime)
+	return Token{Value: value, Lifetime: lifetime}, nil
+}
+
+// expectRenewal warns where a token is about to end and nothing has renewed it.
+func (f *TokenFile) expectRenewal(token Secret, left time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.last.Equal(token) {
+		f.last, f.lastTTL = token, left
+		return
+	}
+	if f.Logger != nil && left < time.Duration(renewalShare*float64(f.lastTTL)) {
+		f.Logger.Warn("the token file was not renewed, and its token is about to end: check what writes that file",
+			zap.String("provider", f.Provider), zap.String("file", f.Path), zap.Duration("token_ends_in", left))
+	}
 }
 
 // tokenProblem says why the content of a file is no token, if it is none.

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // after runs a test in a bubble, whose time begins at 946684800, this long after
@@ -157,6 +160,41 @@ func TestATokenFileOfNoUseIsReadAgain(t *testing.T) {
 		})})
 		if token := mustToken(t, m); token.Value.Reveal() != "t1" || reads != 2 {
 			t.Errorf("got %q after %d reads", token.Value.Reveal(), reads)
+		}
+	})
+}
+
+// An agent that has stopped is noticed before requests fail. One that renews late is
+// none.
+func TestATokenFileThatNobodyRenewsIsWarnedAbout(t *testing.T) {
+	after(t, 0, func(t *testing.T) {
+		core, logs := observer.New(zap.WarnLevel)
+		token := func(life time.Duration) string { return jwt(fmt.Sprintf(`{"exp":%d}`, time.Now().Add(life).Unix())) }
+		content := token(time.Hour)
+		m := NewManager("corp")
+		m.Bind(&Binding{Logger: zap.NewNop(), Fetcher: &TokenFile{
+			Provider: "corp", Path: "/run/token", Logger: zap.New(core),
+			File: valueFunc(func(context.Context) (Secret, error) { return NewSecret(content), nil }),
+		}})
+		use := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Second) {
+				mustToken(t, m)
+				synctest.Wait()
+			}
+		}
+		use(50 * time.Minute)
+		if logs.Len() != 0 {
+			t.Fatalf("warned after 50 of 60 minutes: %v", logs.All()[0].ContextMap())
+		}
+		use(9 * time.Minute)
+		if logs.Len() == 0 || logs.All()[0].ContextMap()["file"] != "/run/token" {
+			t.Fatal("no warning")
+		}
+		warnings := logs.Len()
+		content = token(2 * time.Hour)
+		use(time.Hour)
+		if logs.Len() != warnings {
+			t.Error("warned about a token that was renewed")
 		}
 	})
 }
