@@ -4,33 +4,26 @@ import "github.com/oauth2llm/caddy-oauth2-llm/config"
 
 func (b *providerBlock) jwt() error {
 	jwt := &b.provider.JWT
+	templates := map[string]*config.Template{
+		"alg": &jwt.Alg, "key": &jwt.Key, "key_id": &jwt.KeyID, "thumbprint": &jwt.Thumbprint, "exp_unit": &jwt.ExpUnit,
+	}
+	files := map[string]*config.Path{"key_file": &jwt.KeyFile, "certificate_file": &jwt.CertificateFile}
+	durations := map[string]*config.Duration{"ttl": &jwt.TTL, "iat_skew": &jwt.IatSkew}
 	return b.block("jwt", func(option string) error {
 		field := "jwt." + option
-		switch option {
-		case "alg":
-			return b.template(field, &jwt.Alg)
-		case "key_file":
-			return b.path(field, &jwt.KeyFile)
-		case "key":
-			return b.template(field, &jwt.Key)
-		case "key_id":
-			return b.template(field, &jwt.KeyID)
-		case "certificate_file":
-			return b.path(field, &jwt.CertificateFile)
-		case "thumbprint":
-			return b.template(field, &jwt.Thumbprint)
-		case "x5c":
+		switch {
+		case templates[option] != nil:
+			return b.template(field, templates[option])
+		case files[option] != nil:
+			return b.path(field, files[option])
+		case durations[option] != nil:
+			return b.text(field, durations[option])
+		case option == "x5c":
 			return b.flag(field, &jwt.X5C)
-		case "claim":
+		case option == "claim":
 			return b.claim(jwt)
-		case "header":
+		case option == "header":
 			return b.joseHeader(jwt)
-		case "ttl":
-			return b.text(field, &jwt.TTL)
-		case "exp_unit":
-			return b.template(field, &jwt.ExpUnit)
-		case "iat_skew":
-			return b.text(field, &jwt.IatSkew)
 		}
 		return b.unknown(option, "jwt", "alg", "key_file", "key", "key_id", "certificate_file", "thumbprint", "x5c",
 			"claim", "header", "ttl", "exp_unit", "iat_skew")
