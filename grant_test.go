@@ -19,8 +19,8 @@ func TestAKeyForSomeModelsReachesNoOthers(t *testing.T) {
 		mini, team           int
 	}{
 		"its model":                                    {"POST", "/v1/chat/completions", json, 200, 200},
-		"its model at Azure's path":                    {"POST", "/openai/deployments/a%2Fsmall/chat/completions", `{}`, 200, 200},
-		"another model at Azure's path":                {"POST", "/openai/deployments/gpt-4o/chat/completions", json, 400, 400},
+		"its model at a deployment's path":             {"POST", "/openai/deployments/a%2Fsmall/chat/completions", `{}`, 200, 200},
+		"another model at a deployment's path":         {"POST", "/openai/deployments/gpt-4o/chat/completions", json, 400, 400},
 		"another model where a base URL goes on":       {"POST", "/deployments/gpt-4o/chat/completions", json, 400, 400},
 		"another model below a version":                {"POST", "/v1/deployments/gpt-4o/chat/completions", json, 400, 400},
 		"another model in capitals":                    {"POST", "/v1/Deployments/gpt-4o/chat/completions", json, 400, 400},

@@ -22,9 +22,9 @@ var (
 	shownVariable = regexp.MustCompile(`\{env\.([A-Z0-9_]+)\}`)
 )
 
-// withShownFiles makes the files that an example refers to, in a folder of the
-// test, and sets the variables that it needs.
-func withShownFiles(t *testing.T, example string) string {
+// exampleFiles gives the content of files by their names: a key and its certificate
+// in each .pem, the members of all key files in each .json, else a secret.
+func exampleFiles(t *testing.T) func(name string) []byte {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -36,21 +36,30 @@ func withShownFiles(t *testing.T, example string) string {
 		t.Fatal(err)
 	}
 	pkcs1 := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
-	folder := t.TempDir()
+	members, _ := json.Marshal(map[string]string{
+		"client_id": "i", "client_secret": "s", "refresh_token": "r", "clientid": "i", "clientsecret": "s", "id": "k",
+		"client_email": "sa@p", "private_key_id": "k", "service_account_id": "a", "private_key": string(pkcs1),
+		"url": "https://login.example.com", "certurl": "https://login.cert.example.com",
+	})
+	return func(name string) []byte {
+		switch filepath.Ext(name) {
+		case ".pem":
+			return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), pkcs1...)
+		case ".json":
+			return members
+		}
+		return []byte("a-secret-of-32-bytes-or-a-token-")
+	}
+}
+
+// withShownFiles makes the files that an example refers to, in a folder of the
+// test, and sets the variables that it needs.
+func withShownFiles(t *testing.T, example string) string {
+	t.Helper()
+	folder, content := t.TempDir(), exampleFiles(t)
 	example = shownFile.ReplaceAllStringFunc(example, func(shown string) string {
 		path := filepath.Join(folder, filepath.Base(shown))
-		content := []byte("a-secret-of-32-bytes-or-a-token-")
-		switch filepath.Ext(path) {
-		case ".pem":
-			content = append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), pkcs1...)
-		case ".json":
-			content, _ = json.Marshal(map[string]string{
-				"client_id": "i", "client_secret": "s", "refresh_token": "r", "clientid": "i", "clientsecret": "s", "id": "k",
-				"client_email": "sa@p", "private_key_id": "k", "service_account_id": "a", "private_key": string(pkcs1),
-				"url": "https://login.example.com", "certurl": "https://login.cert.example.com",
-			})
-		}
-		if err := os.WriteFile(path, content, 0o600); err != nil {
+		if err := os.WriteFile(path, content(path), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return path

@@ -60,10 +60,21 @@ type expansion struct {
 	// ofPreset are the fields that the preset has set, which hold no secret but by
 	// its variables.
 	ofPreset map[string]bool
+	// required are the fields that the preset leaves to its user and that no rule
+	// but the preset wants; needs is all that it needs.
+	required []string
+	needs    string
 }
 
 func (p *Provider) expansionOf(preset *Preset) expansion {
-	e := expansion{ofPreset: make(map[string]bool)}
+	e := expansion{ofPreset: make(map[string]bool), needs: preset.needs()}
+	for _, field := range preset.Fields {
+		own := strings.HasPrefix(field, "client_") || field == "jwt.key_file"
+		elsewhere := p.Source != "" || p.AuthMethod != "" && strings.HasPrefix(field, "jwt.")
+		if !own && !elsewhere {
+			e.required = append(e.required, field)
+		}
+	}
 	for _, variable := range sorted(p.Vars) {
 		field := "vars." + variable
 		if preset.Vars[variable].Secret && p.Vars[variable].IsLiteral() && p.where(field).file == "" {

@@ -47,7 +47,13 @@ type goldenEntry struct {
 	FileBody  string            `json:"file_body"`
 	Want      []any             `json:"want"`
 	UpHeaders map[string]string `json:"up_headers"`
-	Place     *struct {
+	Encoding  string            `json:"encoding"`
+	// Seconds, 0 if unset.
+	DefaultTTL int `json:"default_ttl"`
+	MaxTTL     int `json:"max_ttl"`
+	// TLS says that the client shows a certificate.
+	TLS   bool `json:"tls"`
+	Place *struct {
 		Header, Query string
 		Prefix        *string
 	} `json:"place"`
@@ -246,12 +252,13 @@ func checkEntry(t *testing.T, entry *goldenEntry, all Providers, keys goldenKeys
 			t.Errorf("a token endpoint was asked: %s", endpoint.request.URL)
 		}
 	} else {
-		assertion = want.compare(t, endpoint)
+		assertion = want.compare(t, entry.Encoding, endpoint)
 	}
 	if wanted, ok := goldenJWTs(keys)[entry.Name]; ok {
 		wanted.verify(t, assertion, keys)
 	}
 	checkDecoration(t, entry, provider, environment)
+	checkKnobs(t, entry, provider)
 }
 
 // checkDecoration looks at what an LLM request gets besides the token, and where

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +46,7 @@ func (p *Provider) validate(name string, environment Environment) []error {
 		f.add("", "%w", err)
 	}
 	p.validateCredentials(f, r)
+	p.completePreset(f)
 	p.completeJWT(f, r)
 	p.completeCertificate(f, r)
 	if r.grantType == tokens.GrantRefreshToken && r.refreshToken == nil {
@@ -118,6 +120,20 @@ func (p *Provider) validateCredentials(f *faults, r *request) {
 	for _, field := range sorted(unsent) {
 		if needless && unsent[field] {
 			f.add(field, "is set, but auth_method %s does not send it; remove one of them", r.authMethod)
+		}
+	}
+}
+
+// completePreset looks for the fields that a preset leaves to its user.
+func (p *Provider) completePreset(f *faults) {
+	set := make(map[string]bool)
+	visit(reflect.ValueOf(p).Elem(), "", func(field string, _ reflect.Value) bool {
+		set[field] = true
+		return false
+	})
+	for _, field := range p.expansion.required {
+		if !set[field] && !set[field+"_file"] {
+			f.add(field, "required, but missing or empty; the preset needs %s", p.expansion.needs)
 		}
 	}
 }

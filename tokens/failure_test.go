@@ -195,8 +195,8 @@ func TestErrorCodesAndDescriptionsAreReadInManyPlaces(t *testing.T) {
 		says                    string
 	}{
 		{"RFC 6749", "", `{"error":"invalid_scope","error_description":"no such scope"}`, CodeInvalidScope, "the server says: no such scope"},
-		{"errorCode and errorMessage, as IBM's servers do", "", `{"errorCode":"BXNIM0415E","errorMessage":"Provided API key could not be found."}`, CodeRefused, "the server's error code is BXNIM0415E: the server says: Provided API key could not be found."},
-		{"an object with a status, as Google's do", "", `{"error":{"code":403,"message":"x","status":"PERMISSION_DENIED"}}`, CodeRefused, "error code is PERMISSION_DENIED"},
+		{"errorCode and errorMessage", "", `{"errorCode":"BXNIM0415E","errorMessage":"Provided API key could not be found."}`, CodeRefused, "the server's error code is BXNIM0415E: the server says: Provided API key could not be found."},
+		{"an object with a status", "", `{"error":{"code":403,"message":"x","status":"PERMISSION_DENIED"}}`, CodeRefused, "error code is PERMISSION_DENIED"},
 		{"an object with a code that is a word", "", `{"error":{"code":"invalid_client"}}`, CodeInvalidClient, "check client_id"},
 		{"an object with a code that is a number", "", `{"error":{"code":401,"title":"Unauthorized"}}`, CodeRefused, "error code is 401"},
 		{"code and message", "", `{"code":"IAM.0011","message":"unknown account"}`, CodeRefused, "error code is IAM.0011: the server says: unknown account"},
