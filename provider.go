@@ -90,12 +90,16 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if err != nil {
 		return nil, err
 	}
-	kept, err := keptRefreshTokens(definition, name, environment)
+	refreshToken, err := definition.RefreshTokenFingerprint(name, environment)
 	if err != nil {
 		return nil, err
 	}
 	fetcher, err := definition.Fetcher(name, environment, logger, func(client *tokens.Client) {
-		client.RefreshTokens = kept
+		if refreshToken != "" {
+			kept, _ := refreshTokens.LoadOrStore(refreshToken, new(tokens.RefreshTokens))
+			client.RefreshTokens = kept.(*tokens.RefreshTokens)
+			client.RefreshTokenStore = newRefreshTokenStore(ctx.Storage(), refreshToken)
+		}
 		if tokenEndpoint != nil {
 			client.Transport = tokenTransport{tokenEndpoint}
 		}
@@ -208,17 +212,6 @@ func loadTransports(ctx caddy.Context, name string, definition *config.Provider,
 		return nil, nil, &config.ConfigurationError{Provider: name, Field: "token_request.transport", Err: err}
 	}
 	return upstream, tokenEndpoint, nil
-}
-
-// keptRefreshTokens is what has become of a provider's refresh token, nil if it
-// has none.
-func keptRefreshTokens(definition *config.Provider, name string, environment config.Environment) (*tokens.RefreshTokens, error) {
-	identity, err := definition.RefreshTokenFingerprint(name, environment)
-	if err != nil || identity == "" {
-		return nil, err
-	}
-	kept, _ := refreshTokens.LoadOrStore(identity, new(tokens.RefreshTokens))
-	return kept.(*tokens.RefreshTokens), nil
 }
 
 // release gives up the state of the provider's tokens. Requests under way go

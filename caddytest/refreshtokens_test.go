@@ -1,8 +1,11 @@
 package caddytest
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -65,6 +68,65 @@ func TestTheRealServersRefreshTokensAreUsedOnceEach(t *testing.T) {
 				auth.wantRefreshTokenRefused(t, first)
 			}
 		})
+	}
+}
+
+// storedRefreshToken is the file in which Caddy's storage keeps the newest refresh
+// token.
+func (g *gateway) storedRefreshToken(t *testing.T) (path string, stored map[string]string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(g.folder, "storage", "oauth2_llm", "refresh_tokens", "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%d refresh tokens are stored: %v", len(files), err)
+	}
+	content, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(content, &stored); err != nil {
+		t.Fatal(err)
+	}
+	return files[0], stored
+}
+
+// A rotated refresh token is in Caddy's storage, and what another instance has put
+// there is used.
+func TestARotatedRefreshTokenIsSharedThroughTheStorage(t *testing.T) {
+	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
+	const first = "a-refresh-token-of-two-instances"
+	auth.grants.issue("client_a", first)
+	llm := newLLM(t, auth, "client_a")
+	g := startGateway(t, boundWith(auth, llm, "client_id client_a", "client_secret s", "refresh_token "+first))
+	g.post("/v1/x", "{}", withKey...).wantStatus(t, http.StatusOK)
+	path, stored := g.storedRefreshToken(t)
+	if stored["refresh_token"] != auth.grants.current(first) {
+		t.Error("the newest refresh token is not stored")
+	}
+
+	// Another instance uses it, and stores what it gets.
+	response, err := http.PostForm(auth.tokenURL(), url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {stored["refresh_token"]}, "client_id": {"client_a"}, "client_secret": {"s"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	stored["refresh_token"] = auth.grants.current(first)
+	content, _ := json.Marshal(stored)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	auth.revoke(llm.lastRequest().header.Get("Authorization"))
+	g.post("/v1/x", "{}", withKey...).wantStatus(t, http.StatusOK)
+	forms := auth.sent()
+	if last := forms[len(forms)-1]; last.Get("grant_type") != "refresh_token" || last.Get("refresh_token") != stored["refresh_token"] {
+		t.Error("the gateway did not use what the other instance has stored")
+	}
+	if _, now := g.storedRefreshToken(t); now["refresh_token"] != auth.grants.current(first) {
+		t.Error("the newest refresh token is not stored")
+	}
+	if log := g.log(); strings.Contains(log, first) || strings.Contains(log, stored["refresh_token"]) {
+		t.Error("the log shows a refresh token")
 	}
 }
 

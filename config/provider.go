@@ -45,7 +45,8 @@ type Provider struct {
 	// Default: none, no `scope` is sent.
 	Scope Template `json:"scope,omitempty"`
 
-	// A refresh token (RFC 6749 §6). It is used first; if the server refuses
+	// A refresh token (RFC 6749 §6). It is used first; one that the server gives in
+	// its place is kept in Caddy's storage; if the server refuses
 	// it, client credentials are used, unless `grant_type` is `refresh_token`.
 	// Default: none.
 	RefreshToken Template `json:"refresh_token,omitempty"`

@@ -114,6 +114,8 @@ type Client struct {
 	// clients that use the same refresh token; without one the client keeps
 	// its own.
 	RefreshTokens *RefreshTokens
+	// RefreshTokenStore, if set, keeps rotated refresh tokens durably.
+	RefreshTokenStore RefreshTokenStore
 	// Logger, if set, gets warnings about odd answers, each once.
 	Logger *zap.Logger
 

@@ -296,6 +296,7 @@ func TestAFailureWhileATokenIsInHandIsAWarning(t *testing.T) {
 		if _, err := m.Token(t.Context()); err == nil {
 			t.Fatal("there is a token")
 		}
+		synctest.Wait()
 		if line := logs.All()[logs.Len()-1]; line.Level != zap.ErrorLevel || line.Message != "no access token" {
 			t.Errorf("%v %q", line.Level, line.Message)
 		}

@@ -4,77 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"time"
 
 	"go.uber.org/zap"
 )
-
-// RefreshTokens keeps what servers answer in place of a configured refresh
-// token: a rotated one replaces it (RFC 6749 §6), and using the old one again
-// can end the whole grant. So all clients that use the same refresh token must
-// share one, and take turns. The zero value is ready for use. It keeps them in
-// memory only, so a rotated one is lost when the process ends.
-type RefreshTokens struct {
-	mu sync.Mutex
-	// turn holds one element while a client uses the refresh token.
-	turn chan struct{}
-	// configured is the refresh token that the rotation began with. Another
-	// one in the configuration begins anew.
-	configured Secret
-	rotated    Secret
-	refused    bool
-	warned     bool
-}
-
-// begin waits for the turn to use the refresh token; the returned function ends
-// it. Two requests with one token look like theft to a server.
-func (r *RefreshTokens) begin(ctx context.Context) (end func(), err error) {
-	r.mu.Lock()
-	if r.turn == nil {
-		r.turn = make(chan struct{}, 1)
-	}
-	turn := r.turn
-	r.mu.Unlock()
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for another use of the refresh token to end: %w", ctx.Err())
-	}
-}
-
-// use returns the newest refresh token, or an empty one if it was refused and
-// there is something else to use.
-func (r *RefreshTokens) use(configured Secret, fallback bool) Secret {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.configured.Equal(configured) {
-		r.configured, r.rotated, r.refused = configured, Secret{}, false
-	}
-	switch {
-	case r.refused && fallback:
-		return Secret{}
-	case !r.rotated.Empty():
-		return r.rotated
-	}
-	return configured
-}
-
-// rotate keeps a new refresh token. It reports whether it is the first one.
-func (r *RefreshTokens) rotate(rotated Secret) (first bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.rotated = rotated
-	first = !r.warned
-	r.warned = true
-	return first
-}
-
-func (r *RefreshTokens) refuse() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.refused = true
-}
 
 // fetchWithRefreshToken uses the refresh token, and the client credentials, or
 // whatever the configured grant needs, where it is refused.
@@ -88,9 +21,14 @@ func (c *Client) fetchWithRefreshToken(ctx context.Context) (Token, error) {
 		return Token{}, err
 	}
 	defer end()
+	store, err := c.openStore(ctx, configured)
+	if err != nil {
+		return Token{}, err
+	}
+	defer store.close()
 	if refreshToken := c.refreshTokens().use(configured, c.hasFallback()); !refreshToken.Empty() {
 		answer, err := c.request(ctx, GrantRefreshToken, refreshToken)
-		c.keepRefreshToken(refreshToken, answer.refreshToken)
+		c.keepRefreshToken(ctx, store, refreshToken, answer.refreshToken)
 		failed, _ := errors.AsType[*AuthenticationError](err)
 		switch {
 		case err == nil:
@@ -115,16 +53,81 @@ func (c *Client) hasFallback() bool {
 	return c.ClientSecret != nil || c.ClientAssertion != nil || c.AuthMethod == TLSClientAuth
 }
 
+// An openStore is the store of a client while it uses its refresh token. It holds
+// none if there is none that can be used.
+type openStore struct {
+	RefreshTokenStore
+	configured Secret
+	close      func()
+}
+
+// openStore locks the store and takes over what it has. A store that fails costs no
+// token: the gateway goes on with what it remembers.
+func (c *Client) openStore(ctx context.Context, configured Secret) (*openStore, error) {
+	store := &openStore{configured: configured, close: func() {}}
+	if c.RefreshTokenStore == nil {
+		return store, nil
+	}
+	unlock, err := c.RefreshTokenStore.Lock(ctx)
+	switch {
+	case ctx.Err() != nil:
+		if err == nil {
+			unlock()
+		}
+		return nil, fmt.Errorf("waiting for another process to end its use of the refresh token: %w", ctx.Err())
+	case err != nil:
+		c.storeFailed(err)
+		return store, nil
+	}
+	store.RefreshTokenStore, store.close = c.RefreshTokenStore, unlock
+	stored, err := store.Load(ctx, configured)
+	if err != nil {
+		c.storeFailed(err)
+	}
+	c.refreshTokens().adopt(configured, stored)
+	c.save(ctx, store)
+	return store, nil
+}
+
 // keepRefreshToken keeps a rotated refresh token. An answer without one means
 // that the old one stays (case T33).
-func (c *Client) keepRefreshToken(used, answered Secret) {
+func (c *Client) keepRefreshToken(ctx context.Context, store *openStore, used, answered Secret) {
 	if answered.Empty() || answered.Equal(used) {
 		return
 	}
-	if c.refreshTokens().rotate(answered) {
-		c.logger().Warn("the authorization server rotates the refresh token: the newest is kept in memory only and lost when this process ends",
-			zap.String("provider", c.Provider))
+	c.refreshTokens().rotate(answered)
+	if store.RefreshTokenStore == nil {
+		if c.refreshTokens().warn() {
+			c.logger().Warn("the authorization server rotates the refresh token: the newest is kept in memory only and lost when this process ends",
+				zap.String("provider", c.Provider))
+		}
+		return
 	}
+	// The server has used the old one up: whoever waits no longer must not lose it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	c.save(ctx, store)
+}
+
+// storeTimeout bounds how long a rotated refresh token takes to save.
+const storeTimeout = 5 * time.Second
+
+// save saves a refresh token that the store does not have yet.
+func (c *Client) save(ctx context.Context, store *openStore) {
+	rotated := c.refreshTokens().toSave()
+	if rotated.Empty() {
+		return
+	}
+	if err := store.Save(ctx, store.configured, rotated); err != nil {
+		c.storeFailed(err)
+		return
+	}
+	c.refreshTokens().saved()
+}
+
+func (c *Client) storeFailed(err error) {
+	c.logger().Error("the storage for rotated refresh tokens fails: the newest is kept in memory, and lost when this process ends",
+		zap.String("provider", c.Provider), zap.Error(err))
 }
 
 func (c *Client) refreshTokens() *RefreshTokens {
