@@ -3,8 +3,6 @@ package tokens
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 )
@@ -53,42 +51,6 @@ func (c *Client) hasFallback() bool {
 	return c.ClientSecret != nil || c.ClientAssertion != nil || c.AuthMethod == TLSClientAuth
 }
 
-// An openStore is the store of a client while it uses its refresh token. It holds
-// none if there is none that can be used.
-type openStore struct {
-	RefreshTokenStore
-	configured Secret
-	close      func()
-}
-
-// openStore locks the store and takes over what it has. A store that fails costs no
-// token: the gateway goes on with what it remembers.
-func (c *Client) openStore(ctx context.Context, configured Secret) (*openStore, error) {
-	store := &openStore{configured: configured, close: func() {}}
-	if c.RefreshTokenStore == nil {
-		return store, nil
-	}
-	unlock, err := c.RefreshTokenStore.Lock(ctx)
-	switch {
-	case ctx.Err() != nil:
-		if err == nil {
-			unlock()
-		}
-		return nil, fmt.Errorf("waiting for another process to end its use of the refresh token: %w", ctx.Err())
-	case err != nil:
-		c.storeFailed(err)
-		return store, nil
-	}
-	store.RefreshTokenStore, store.close = c.RefreshTokenStore, unlock
-	stored, err := store.Load(ctx, configured)
-	if err != nil {
-		c.storeFailed(err)
-	}
-	c.refreshTokens().adopt(configured, stored)
-	c.save(ctx, store)
-	return store, nil
-}
-
 // keepRefreshToken keeps a rotated refresh token. An answer without one means
 // that the old one stays (case T33).
 func (c *Client) keepRefreshToken(ctx context.Context, store *openStore, used, answered Secret) {
@@ -107,27 +69,6 @@ func (c *Client) keepRefreshToken(ctx context.Context, store *openStore, used, a
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	c.save(ctx, store)
-}
-
-// storeTimeout bounds how long a rotated refresh token takes to save.
-const storeTimeout = 5 * time.Second
-
-// save saves a refresh token that the store does not have yet.
-func (c *Client) save(ctx context.Context, store *openStore) {
-	rotated := c.refreshTokens().toSave()
-	if rotated.Empty() {
-		return
-	}
-	if err := store.Save(ctx, store.configured, rotated); err != nil {
-		c.storeFailed(err)
-		return
-	}
-	c.refreshTokens().saved()
-}
-
-func (c *Client) storeFailed(err error) {
-	c.logger().Error("the storage for rotated refresh tokens fails: the newest is kept in memory, and lost when this process ends",
-		zap.String("provider", c.Provider), zap.Error(err))
 }
 
 func (c *Client) refreshTokens() *RefreshTokens {

@@ -6,19 +6,6 @@ import (
 	"sync"
 )
 
-// A RefreshTokenStore keeps what has taken the place of a configured refresh token
-// beyond the life of the process, for all processes that use the same.
-type RefreshTokenStore interface {
-	// Lock keeps the other processes from using the refresh token until unlock is
-	// called.
-	Lock(ctx context.Context) (unlock func(), err error)
-	// Load gives what has taken the place of a configured refresh token, or an empty
-	// one if nothing has.
-	Load(ctx context.Context, configured Secret) (Secret, error)
-	// Save keeps it.
-	Save(ctx context.Context, configured, rotated Secret) error
-}
-
 // RefreshTokens keeps what servers answer in place of a configured refresh
 // token: a rotated one replaces it (RFC 6749 §6), and using the old one again
 // can end the whole grant. So all clients that use the same refresh token must
