@@ -70,15 +70,7 @@ func TestL02AStreamOfABoundProviderSurvivesAReload(t *testing.T) {
 			next := make(chan struct{})
 			g := route.start(t, "", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/event-stream")
-				for i := range 3 {
-					fmt.Fprintf(w, "data: %d\n\n", i)
-					_ = http.NewResponseController(w).Flush()
-					select {
-					case <-next:
-					case <-r.Context().Done():
-						return
-					}
-				}
+				sendEventsOneByOne(w, r, next)
 			})
 			response := g.open(t.Context(), t)
 			read := func(want string) {

@@ -7,10 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
-	"net/textproto"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -88,23 +85,7 @@ func TestU09EarlyHintsAndTrailersOfABoundProviderPass(t *testing.T) {
 				w.Header().Set("X-Usage", "12")
 				w.Header().Set(http.TrailerPrefix+"X-Late", "1")
 			})
-			var hint atomic.Value
-			ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-				Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-					hint.Store(fmt.Sprint(code, " ", header.Get("Link")))
-					close(hinted)
-					return nil
-				},
-			}), 10*time.Second)
-			defer cancel()
-			response := g.open(ctx, t)
-			body, err := io.ReadAll(response.Body)
-			if err != nil || response.StatusCode != http.StatusOK || string(body) != "after the hint" {
-				t.Errorf("status %d with %q, %v", response.StatusCode, body, err)
-			}
-			if hint.Load() != "103 </style.css>; rel=preload" {
-				t.Errorf("the hint was %v", hint.Load())
-			}
+			response := g.wantEarlyHint(t, hinted)
 			if response.Trailer.Get("X-Usage") != "12" || response.Trailer.Get("X-Late") != "1" {
 				t.Errorf("the trailers are %v", response.Trailer)
 			}

@@ -75,18 +75,10 @@ func TestU01AStreamAfterAReplayPassesAsItComes(t *testing.T) {
 		t.Run(where, func(t *testing.T) {
 			auth := newCorpAuth(t)
 			// An event is made only once the client has the one before.
-			next := make(chan struct{})
+			streams := make(chan chan struct{}, 1)
 			llm := newStrictLLM(t, auth, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/event-stream")
-				for i := range 10 {
-					fmt.Fprintf(w, "data: %d\n\n", i)
-					_ = http.NewResponseController(w).Flush()
-					select {
-					case <-next:
-					case <-r.Context().Done():
-						return
-					}
-				}
+				sendEventsOneByOne(w, r, <-streams)
 			}, nil)
 			g := site.start(t, llm)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -95,18 +87,9 @@ func TestU01AStreamAfterAReplayPassesAsItComes(t *testing.T) {
 				if revoked {
 					llm.revoke(t)
 				}
-				response := g.open(ctx, t)
-				for i := range 10 {
-					want := fmt.Sprintf("data: %d\n\n", i)
-					got := make([]byte, len(want))
-					if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != want {
-						t.Fatalf("%q came, %v, want %q", got, err, want)
-					}
-					next <- struct{}{}
-				}
-				if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
-					t.Errorf("%q came at the end, %v", rest, err)
-				}
+				next := make(chan struct{})
+				streams <- next
+				wantEventsOneByOne(t, g.open(ctx, t), next)
 			}
 			if llm.refused.Load() != 1 {
 				t.Errorf("%d requests were refused, want 1", llm.refused.Load())

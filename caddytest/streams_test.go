@@ -198,6 +198,13 @@ func TestU09EarlyHintsPass(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
+	g.wantEarlyHint(t, hinted)
+}
+
+// wantEarlyHint fails the test unless a hint comes before the answer, which is made
+// only once hinted is closed. It gives the answer, whose body has been read.
+func (g *gateway) wantEarlyHint(t *testing.T, hinted chan<- struct{}) *http.Response {
+	t.Helper()
 	var hint atomic.Value
 	ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
@@ -215,6 +222,7 @@ func TestU09EarlyHintsPass(t *testing.T) {
 	if hint.Load() != "103 </style.css>; rel=preload" {
 		t.Errorf("the hint was %v", hint.Load())
 	}
+	return response
 }
 
 // The token request that a client has started goes on without it: others wait

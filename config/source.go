@@ -51,18 +51,19 @@ func (p *Provider) validateSource(f *faults, r *request) {
 		return
 	}
 	unused := map[string]bool{
-		"client_id":            p.ClientID != "",
-		"client_id_file":       p.ClientIDFile != "",
-		"client_secret":        p.ClientSecret != "",
-		"client_secret_file":   p.ClientSecretFile != "",
-		"token_url":            p.TokenURL != "",
-		"scope":                p.Scope != "",
-		"refresh_token":        p.RefreshToken != "",
-		"refresh_token_file":   p.RefreshTokenFile != "",
-		"auth_method":          p.AuthMethod != "",
-		"grant_type":           p.GrantType != "",
-		"token_request":        p.TokenRequest.isSet(),
-		"token_response.token": len(p.TokenResponse.Token) > 0, "token_response.expiry": len(p.TokenResponse.Expiry) > 0,
+		"client_id":             p.ClientID != "",
+		"client_id_file":        p.ClientIDFile != "",
+		"client_secret":         p.ClientSecret != "",
+		"client_secret_file":    p.ClientSecretFile != "",
+		"token_url":             p.TokenURL != "",
+		"scope":                 p.Scope != "",
+		"refresh_token":         p.RefreshToken != "",
+		"refresh_token_file":    p.RefreshTokenFile != "",
+		"auth_method":           p.AuthMethod != "",
+		"grant_type":            p.GrantType != "",
+		"token_request":         p.TokenRequest.isSet(),
+		"token_response.token":  len(p.TokenResponse.Token) > 0,
+		"token_response.expiry": len(p.TokenResponse.Expiry) > 0,
 	}
 	for _, field := range sorted(unused) {
 		if unused[field] {

@@ -56,9 +56,9 @@ func readKey(text, algorithm string) (signingKey, error) {
 func parseKey(text string, symmetric bool) (signingKey, error) {
 	isObject := strings.HasPrefix(strings.TrimSpace(text), "{")
 	switch {
-	// A secret may begin with a brace, too.
 	case symmetric && strings.HasPrefix(strings.TrimSpace(text), "-----BEGIN "):
 		return signingKey{}, errors.New("is PEM, and no secret; choose an algorithm such as RS256 for a private key")
+	// A secret may begin with a brace, too.
 	case symmetric && !(isObject && json.Valid([]byte(text))):
 		return signingKey{key: []byte(text)}, nil
 	case isObject:

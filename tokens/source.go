@@ -63,8 +63,8 @@ type TokenFile struct {
 	lastTTL time.Duration
 }
 
-// renewalShare is the share of a token's life before whose last part it is expected
-// to be renewed. Kubernetes renews at 80 %.
+// renewalShare is the last part of a token's life, in which it should have been
+// renewed. Kubernetes does so when 20 % are left.
 const renewalShare = 0.15
 
 // tokenFileLimit is the longest token that is read from a file. Servers take no
