@@ -10,10 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/google/uuid"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
@@ -41,8 +43,12 @@ func (p *problem) Error() string { return p.code + ": " + p.message }
 
 func (p *problem) Unwrap() error { return p.cause }
 
-// identify is the request id of the answer.
-func (p *problem) identify() string {
+// identify is the request id of the answer: Caddy's own, {http.request.uuid}, by
+// which an operator finds the request in the access log.
+func (p *problem) identify(replacer *caddy.Replacer) string {
+	if p.requestID == "" {
+		p.requestID, _ = replacer.GetString("http.request.uuid")
+	}
 	if p.requestID == "" {
 		p.requestID = uuid.NewString()
 	}
@@ -63,6 +69,8 @@ const (
 	codeUpstreamError        = "upstream_error"
 	codeUpstreamUnreachable  = "upstream_unreachable"
 	codeUpstreamTimeout      = "upstream_timeout"
+	codeUpgradeRefused       = "upgrade_refused"
+	codeOverloaded           = "overloaded"
 )
 
 // statusClientClosedRequest is what Caddy logs when the client went away.
@@ -74,32 +82,47 @@ var errTokenWait = errors.New("token_wait has passed; the token request goes on"
 func unauthenticated() *problem {
 	return &problem{
 		status: http.StatusUnauthorized, kind: llm.TypeAuthentication, code: codeInvalidAPIKey,
-		message: "no valid API key for this gateway was given; send one as Authorization: Bearer, X-Api-Key or Api-Key",
+		final:   true,
+		message: "no valid API key for this gateway was given; send one as Authorization: Bearer, X-Api-Key, Api-Key or X-Goog-Api-Key",
 	}
 }
 
-func modelNotFound() error {
-	return requestProblem(&llm.RequestError{Code: llm.CodeModelNotFound, Message: "the model does not begin with the name of a provider of this gateway; name it as <provider>/<model>"})
-}
-
-func modelNotAllowed() error {
-	return &problem{
-		status: http.StatusForbidden, kind: llm.TypePermission, code: codeModelNotAllowed,
-		message: "this key may not use this model; GET /v1/models lists those that it may use",
-	}
+func notAllowed(code, message string) error {
+	return &problem{status: http.StatusForbidden, kind: llm.TypePermission, code: code, message: message, final: true}
 }
 
 func pathNotAllowed() error {
+	return notAllowed(codePathNotAllowed, "this path is not among those that the provider may be used for")
+}
+
+// pathNeedsProvider refuses a path that may reach more than the models that a key
+// is for.
+func pathNeedsProvider(provider string) error {
+	return notAllowed(codeModelNotAllowed, fmt.Sprintf("this key is for some models of provider %s, and this path may reach others: it needs a key for %s/*", provider, provider))
+}
+
+// chooserNotAllowed refuses a field by which the LLM could choose another model
+// than the one that a key is for.
+func chooserNotAllowed(field, provider string) error {
+	needed := "all models"
+	if provider != "" {
+		needed = provider + "/*"
+	}
+	return notAllowed(codeModelNotAllowed, fmt.Sprintf("this key is for some models only, and %s may choose another: leave it out, or use a key for %s", field, needed))
+}
+
+// upgradeRefused answers a WebSocket that names no model: Codex then uses HTTP.
+func upgradeRefused() error {
 	return &problem{
-		status: http.StatusForbidden, kind: llm.TypePermission, code: codePathNotAllowed,
-		message: "this path is not among those that the provider may be used for",
+		status: http.StatusUpgradeRequired, kind: llm.TypeInvalidRequest, code: codeUpgradeRefused,
+		message: "a WebSocket must name its model in the query (?model=<provider>/<model>); use HTTP for this request",
 	}
 }
 
 func methodNotAllowed() error {
 	return &problem{
 		status: http.StatusMethodNotAllowed, kind: llm.TypeInvalidRequest, code: codeMethodNotAllowed,
-		message: "this gateway forwards no TRACE and no CONNECT", final: true,
+		message: "this gateway does not forward TRACE and CONNECT", final: true,
 	}
 }
 
@@ -117,8 +140,19 @@ func requestProblem(err error) error {
 	if known, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		return known
 	}
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return caddyhttp.Error(statusClientClosedRequest, err)
+	case errors.Is(err, message.ErrOverloaded):
+		return &problem{
+			status: http.StatusServiceUnavailable, kind: llm.TypeOverloaded, code: codeOverloaded,
+			message: "the gateway holds as many request bodies as it may (held_bodies); try again",
+		}
+	case errors.Is(err, message.ErrSent), errors.Is(err, message.ErrLetGo):
+		return &problem{
+			status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamError,
+			message: "the request cannot be sent to another LLM: " + err.Error(), cause: err,
+		}
 	}
 	return &problem{
 		status: http.StatusBadRequest, kind: llm.TypeInvalidRequest, code: llm.CodeInvalidBody,
@@ -150,11 +184,11 @@ func tokenProblem(ctx context.Context, provider string, err error) error {
 			p.message = fmt.Sprintf("no usable token of provider %s came", provider)
 		default:
 			p.status, p.final = http.StatusBadGateway, true
-			p.message = fmt.Sprintf("the gateway could not obtain an access token for provider %s (%s); its operator has to mend this", provider, failed.Code)
+			p.message = fmt.Sprintf("the gateway could not obtain an access token for provider %s (%s); its operator must fix this", provider, failed.Code)
 		}
 	case errors.As(err, &misconfigured):
 		p.status, p.kind, p.code, p.final = http.StatusInternalServerError, llm.TypeOAuth2Configuration, codeUnresolvedReference, true
-		p.message = fmt.Sprintf("the configuration of provider %s refers to a file, a key or a variable that cannot be used; the operator of the gateway has to mend this", provider)
+		p.message = fmt.Sprintf("the configuration of provider %s refers to a file, a key or a variable that cannot be used; the operator of the gateway must fix this", provider)
 	case errors.Is(err, errTokenWait):
 		p.status, p.code = http.StatusGatewayTimeout, tokens.CodeTimeout
 		p.message = fmt.Sprintf("no access token for provider %s arrived in time", provider)
@@ -171,18 +205,18 @@ func (l *lease) failure(err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	if broken := l.visit.body.clientError(); broken != nil {
+	if broken := l.message.Failure(); broken != nil {
 		return requestProblem(broken)
 	}
 	failed, proxied := proxyError(err)
-	bound := l.target.base != nil && !l.taken
+	bound := l.bound() && !l.taken
 	switch {
 	case proxied && l.stranded && failed.StatusCode == http.StatusServiceUnavailable:
-		return noUpstream(l.provider, failed.Err)
-	case proxied && bound && !(l.located && failed.StatusCode == http.StatusServiceUnavailable), bound && l.touched.Load():
+		return noUpstream(l.provider(), failed.Err)
+	case proxied && bound && !(l.located && failed.StatusCode == http.StatusServiceUnavailable), bound && l.message.Tried():
 		return transportRequired(l, err)
 	case proxied:
-		return upstreamProblem(failed)
+		return l.upstreamProblem(failed)
 	}
 	return err
 }
@@ -196,17 +230,26 @@ func proxyError(err error) (caddyhttp.HandlerError, bool) {
 // upstreamProblem turns reverse_proxy's error about an upstream that could not
 // be reached into one that LLM clients can read. One that says something else
 // is left alone.
-func upstreamProblem(failed caddyhttp.HandlerError) error {
+func (l *lease) upstreamProblem(failed caddyhttp.HandlerError) error {
+	who := "the LLM"
+	if p := l.provider(); p != nil {
+		who = "the LLM of provider " + p.name
+	}
 	switch failed.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable:
-		return &problem{
+		unreachable := &problem{
 			status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamUnreachable,
-			message: "the LLM could not be reached", cause: withHint(failed.Err),
+			message: who + " could not be reached", cause: withHint(failed.Err),
 		}
+		if errors.Is(failed.Err, message.ErrNoAnswer) {
+			unreachable.message = who + " has closed the connection without an answer; the request may have been run"
+			unreachable.retryAt = time.Now().Add(time.Second)
+		}
+		return unreachable
 	case http.StatusGatewayTimeout:
 		return &problem{
 			status: http.StatusGatewayTimeout, kind: llm.TypeUpstream, code: codeUpstreamTimeout,
-			message: "the LLM did not answer in time", cause: failed.Err, retryAt: time.Now().Add(time.Second),
+			message: who + " did not answer in time", cause: failed.Err, retryAt: time.Now().Add(time.Second),
 		}
 	}
 	if failed.StatusCode < http.StatusBadRequest || failed.StatusCode == statusClientClosedRequest {
@@ -215,7 +258,7 @@ func upstreamProblem(failed caddyhttp.HandlerError) error {
 	// A retry of reverse_proxy has swallowed what the LLM answered.
 	return &problem{
 		status: failed.StatusCode, kind: llm.TypeUpstream, code: codeUpstreamError,
-		message: fmt.Sprintf("the LLM answered with status %d", failed.StatusCode), cause: failed.Err,
+		message: fmt.Sprintf("%s answered with status %d", who, failed.StatusCode), cause: failed.Err,
 	}
 }
 
@@ -250,7 +293,7 @@ func transportRequired(l *lease, cause error) *problem {
 	if failed, ok := errors.AsType[caddyhttp.HandlerError](cause); ok {
 		cause = failed.Err
 	}
-	return misrouted(codeTransportRequired, fmt.Sprintf("provider %s has a base_url, and the reverse_proxy behind oauth2_llm lacks %s; the operator of the gateway has to mend this", l.provider.name, missing), cause)
+	return misrouted(codeTransportRequired, fmt.Sprintf("provider %s has a base_url, and the reverse_proxy behind oauth2_llm lacks %s; the operator of the gateway must fix this", l.provider().name, missing), cause)
 }
 
 func noUpstream(p *provider, cause error) *problem {
@@ -258,7 +301,7 @@ func noUpstream(p *provider, cause error) *problem {
 	if p != nil {
 		who = fmt.Sprintf("provider %s has no base_url", p.name)
 	}
-	return misrouted(codeNoUpstream, who+", and reverse_proxy has no static upstream; the operator of the gateway has to mend this", cause)
+	return misrouted(codeNoUpstream, who+", and reverse_proxy has no static upstream; the operator of the gateway must fix this", cause)
 }
 
 // Bounds of the Retry-After that clients get: two SDKs wait any time they are
@@ -275,7 +318,13 @@ func (p *problem) setHeaders(header http.Header) {
 	case http.StatusUnauthorized:
 		header.Set("WWW-Authenticate", "Bearer")
 	case http.StatusUnsupportedMediaType:
-		header.Set("Accept-Encoding", llm.AcceptedEncodings)
+		if p.code == llm.CodeUnsupportedContentType {
+			header.Set("Accept", llm.AcceptedContentTypes)
+		} else {
+			header.Set("Accept-Encoding", llm.AcceptedEncodings)
+		}
+	case http.StatusUpgradeRequired:
+		header.Set("Connection", "close")
 	}
 	if p.final {
 		header.Set("X-Should-Retry", "false")
@@ -287,17 +336,18 @@ func (p *problem) setHeaders(header http.Header) {
 	}
 }
 
-// answer ends a request with an error: with a body that LLM clients
-// understand, or through handle_errors where the directive says so.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem, bodyRead bool) error {
-	if !bodyRead && expectsMuch(r) {
+// respond ends a request with an error: with a body that LLM clients understand,
+// or through handle_errors where the directive says so.
+func (h *Handler) respond(w http.ResponseWriter, r *http.Request, l *lease, p *problem) error {
+	rest, _ := l.message.Rest()
+	if rest != nil && expectsMuch(r) {
 		w.Header().Set("Connection", "close")
 	}
 	if h.Errors == errorsHandle {
 		p.setHeaders(w.Header())
 		return caddyhttp.Error(p.status, p)
 	}
-	body := p.write(w.Header())
+	body := p.write(w.Header(), l.replacer)
 	w.WriteHeader(p.status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body)
@@ -306,11 +356,12 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *problem, bod
 }
 
 // write sets the header of an answer and returns its body.
-func (p *problem) write(header http.Header) []byte {
+func (p *problem) write(header http.Header, replacer *caddy.Replacer) []byte {
 	p.setHeaders(header)
 	header.Set("Content-Type", "application/json")
-	header.Set("X-Request-ID", p.identify())
-	return llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: p.identify()}.AppendJSON(nil)
+	id := p.identify(replacer)
+	header.Set("X-Request-ID", id)
+	return llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: id}.AppendJSON(nil)
 }
 
 // expectsMuch reports whether a request has a body that net/http would wait for

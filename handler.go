@@ -89,6 +89,8 @@ type Handler struct {
 	filters    map[string]*credentialFilter // by provider
 	// misroutes bounds the log lines about a reverse_proxy that does not fit.
 	misroutes occasion
+	// troubles bounds those about upstreams of requests that are passed on.
+	troubles occasion
 }
 
 const (

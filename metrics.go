@@ -60,13 +60,13 @@ func (l *lease) outcome(finished bool, err error) string {
 	if !finished && l.Err() == nil {
 		return outcomeUpstreamError
 	}
-	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok && l.visit.errorKind == "" {
+	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok && l.log.errorKind == "" {
 		if failed.StatusCode < http.StatusInternalServerError {
 			return outcomeRejected
 		}
 		return outcomeUpstreamError
 	}
-	switch l.visit.errorKind {
+	switch l.log.errorKind {
 	case "":
 		return outcomeOK
 	case llm.TypeOAuth2Authentication, llm.TypeOAuth2Configuration:

@@ -30,7 +30,7 @@ func TestEachRequestHasOneOutcome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, leave := context.WithCancel(t.Context())
 			l := &lease{Context: ctx}
-			l.visit.errorKind = test.kind
+			l.log.errorKind = test.kind
 			if got := l.outcome(true, test.err); got != test.want {
 				t.Errorf("the outcome is %s, want %s", got, test.want)
 			}

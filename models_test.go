@@ -77,7 +77,7 @@ func TestAModelGoesWhereItsNameSays(t *testing.T) {
 				}
 				return
 			}
-			if got := leaseOf(forwarded.Context()).provider.name; got != test.provider {
+			if got := leaseOf(forwarded.Context()).provider().name; got != test.provider {
 				t.Errorf("it went to %s, want %s", got, test.provider)
 			}
 			var body struct{ Model string }

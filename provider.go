@@ -54,15 +54,17 @@ type provider struct {
 	place    config.EffectivePlace
 	headerUp config.ResolvedHeaderUp
 
-	// bases are where LLM requests go, dials their addresses. transport, if not
-	// nil, is the provider's own.
-	bases     config.BaseURLs
-	dials     map[*config.BaseURL]string
-	transport http.RoundTripper
+	// bases are where LLM requests go, dials their addresses. upstream, if not nil,
+	// are connections of the provider's own.
+	bases    config.BaseURLs
+	dials    map[*config.BaseURL]string
+	upstream *connections
 
 	authorization atomic.Pointer[fieldValue]
 	// refusals bounds the log lines about an upstream that refuses tokens.
 	refusals occasion
+	// troubles bounds those about an upstream that cannot be reached.
+	troubles occasion
 }
 
 // A fieldValue is a token as it stands in a header.
@@ -134,23 +136,18 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 			SecretsDigest: all.SecretsDigest(name, environment),
 			Logger:        logger,
 		}),
-		place:     definition.EffectivePlace(),
-		headerUp:  headerUp,
-		bases:     bases,
-		dials:     make(map[*config.BaseURL]string),
-		transport: transport,
+		place:    definition.EffectivePlace(),
+		headerUp: headerUp,
+		bases:    bases,
+		dials:    make(map[*config.BaseURL]string),
+	}
+	if transport != nil {
+		p.upstream = &connections{RoundTripper: transport}
 	}
 	for base := range bases.All {
 		p.dials[base] = dialAddress(base.Host())
 	}
 	return p, nil
-}
-
-// A target is where a request goes; its zero value leaves that to reverse_proxy.
-type target struct {
-	// base is the URL that a request is pointed at, dial the address of its host.
-	base *url.URL
-	dial string
 }
 
 // offer says what a model is called upstream, by the name that clients use, and
@@ -180,18 +177,20 @@ var errNoBase = errors.New("the provider has no base_url for this")
 
 // target is where requests for a model go, or for what names none.
 func (p *provider) target(model, upstream string) (target, error) {
+	to := target{provider: p, model: model, upstream: upstream}
 	base := p.bases.Of(model)
 	switch {
 	case base == nil && p.bound():
 		return target{}, errNoBase
 	case base == nil:
-		return target{}, nil
+		return to, nil
 	}
-	address, err := base.For(upstream)
-	if err != nil {
+	var err error
+	if to.base, err = base.For(upstream); err != nil {
 		return target{}, err
 	}
-	return target{base: address, dial: p.dials[base]}, nil
+	to.dial, to.namesModel = p.dials[base], base.HasModel()
+	return to, nil
 }
 
 // loadTransports loads the transports of a provider, for its LLM requests and

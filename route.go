@@ -1,198 +1,230 @@
 package oauth2llm
 
 import (
-	"bytes"
-	"io"
+	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
-// A choice is where a request goes and what changes on it.
-type choice struct {
-	// provider is nil for a request that is passed on untouched.
+// A query is what a request asks for, as read finds it.
+type query struct {
+	method string
+	url    *url.URL
+	client *clientKey
+	// found is the model that the request names.
+	found llm.Found
+	// distrusted, if not nil, is why the LLM may read another model from the body.
+	distrusted error
+	// notJSON says that the body announces JSON and is none.
+	notJSON bool
+	// webSocket says that the request opens a WebSocket.
+	webSocket bool
+}
+
+// A route is what becomes of a request. Its zero value passes it on untouched.
+type route struct {
+	// reply, if not nil, is JSON that answers the request.
+	reply []byte
+	// target is where the request goes.
+	target target
+}
+
+// A target is a model of a provider, and where requests for it go.
+type target struct {
+	// provider is nil for a request that is passed on.
 	provider *provider
-	// model is the model's name as it goes upstream, empty without one.
-	model string
-	// answer, if not nil, is JSON that answers the request.
-	answer []byte
-	// content is the request's body, if it is held in memory.
-	content []byte
-	held    bool
-	// encoded, if not nil, is what content was decoded from.
-	encoded []byte
-	// changed says that bytes of content were changed.
-	changed bool
-	// locked says that the body is for the transport alone.
-	locked bool
-	// rest, if not nil, takes the place of a body of which the beginning was read.
-	rest io.ReadCloser
-	// url, if not nil, takes the place of the request's.
-	url *url.URL
+	// model is the name by which the provider offers it, upstream the one that is
+	// sent; both are empty if the request names none.
+	model, upstream string
+	// base is the URL that a request is pointed at, dial the address of its host;
+	// without them reverse_proxy chooses. namesModel says that the URL depends on
+	// the model.
+	base       *url.URL
+	dial       string
+	namesModel bool
 }
 
-// apply changes a copy of the request.
-func (c *choice) apply(copied *http.Request) {
-	if c.url != nil {
-		copied.URL = c.url
-		copied.RequestURI = c.url.RequestURI()
+// read finds out what a request asks for. It reads the body as far as it takes to
+// know the model, and decides nothing.
+func (h *Handler) read(r *http.Request, l *lease) (query, error) {
+	q := query{method: r.Method, url: r.URL, client: l.client, webSocket: opensWebSocket(r)}
+	switch {
+	case !mayForward(r):
+		return q, methodNotAllowed()
+	case llm.HasDotSegments(r.URL.Path):
+		return q, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
+	case h.Provider != "" || llm.IsModelList(r.Method, r.URL.Path):
+		return q, nil
 	}
-	if c.rest != nil {
-		copied.Body = c.rest
+	var err error
+	if q.found, err = llm.FindInURL(r.Method, r.URL); err != nil {
+		return q, requestProblem(err)
 	}
-	if !c.held {
-		return
-	}
-	if !c.locked {
-		copied.Body = newMemoryBody(c.content)
-	}
-	if length := int64(len(c.content)); length != copied.ContentLength {
-		copied.ContentLength = length
-		copied.TransferEncoding = nil
-		copied.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
-	}
-	if c.encoded != nil {
-		delete(copied.Header, "Content-Encoding")
-	}
-	if c.changed || c.encoded != nil {
-		for _, name := range digestFields {
-			delete(copied.Header, name)
-		}
-	}
-}
-
-// digestFields describe a body's bytes (RFC 9530, and what came before it).
-var digestFields = []string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5"}
-
-// choose finds the provider of a request: the fixed one, or the one that the
-// request's model names. Nothing else in a request chooses one (case H11). A
-// choice that has an answer goes nowhere.
-func (h *Handler) choose(r *http.Request, l *lease) (choice, error) {
-	if h.Provider != "" {
-		c := choice{provider: h.providers[h.Provider]}
-		ref := modelRef{provider: c.provider}
-		if _, err := l.grant(r, ref, llm.Found{}); err != nil {
-			return choice{}, err
-		}
-		return c, l.aim(r, ref, "")
-	}
-	if llm.IsModelList(r.Method, r.URL.Path) {
-		return choice{answer: h.catalog.list(l.client)}, nil
-	}
-	c, found, body, err := h.findModel(r, &l.visit)
-	if err != nil {
-		return choice{}, requestProblem(err)
-	}
-	var ref modelRef
-	var prefix string
-	var prefixed bool
-	if found.Where == 0 {
-		ref, err = h.withoutModel(r)
-	} else {
-		var rest string
-		if prefix, rest, prefixed, err = found.Split(); err != nil {
-			return choice{}, requestProblem(err)
-		}
-		ref, err = h.resolve(l.client, found.Name, prefix, rest, prefixed)
-	}
-	if err != nil {
-		return choice{}, err
-	}
-	c.provider, c.model = ref.provider, found.Name
-	upstream, err := l.grant(r, ref, found)
-	if err != nil || c.provider == nil {
-		return c, err
-	}
-	if found.Where != 0 && llm.IsModelRetrieval(r.Method, r.URL.Path) {
-		if c.answer = h.catalog.retrieve(found.Name, ref); c.answer != nil {
-			return c, nil
-		}
-	}
-	if err := l.aim(r, ref, upstream); err != nil || found.Where == 0 {
-		return c, err
-	}
-	if _, alias := h.catalog.aliases[found.Name]; h.KeepPrefix && (alias || prefixed && prefix == c.provider.name) {
-		upstream = c.provider.name + "/" + upstream
-	}
-	c.rename(r, &found, body, upstream)
-	return c, nil
-}
-
-// rename puts the name by which the upstream knows the model in its place.
-func (c *choice) rename(r *http.Request, found *llm.Found, body []byte, name string) {
-	if c.model == name {
-		return
-	}
-	c.model = name
-	if found.Where&(llm.InQuery|llm.InPath) != 0 {
-		address := *r.URL
-		c.url = &address
-	}
-	if replaced := found.Replace(name, c.url, body); found.Where&(llm.InBody|llm.InForm) != 0 {
-		c.setBody(replaced)
-		c.changed = true
-	}
-}
-
-// findModel looks for the model in the request's URL and, where one can be,
-// in its body. A body that was read is part of the returned choice; body holds
-// its bytes if the model may be in there.
-func (h *Handler) findModel(r *http.Request, v *visit) (c choice, found llm.Found, body []byte, err error) {
-	found, err = llm.FindInURL(r.URL)
-	if err != nil || r.Body == nil || r.Body == http.NoBody || !llm.ReadsBody(r.Method, r.URL.Path) {
-		return c, found, nil, err
+	q.found.AddHeader(r.Header)
+	if l.message.Empty() || !llm.ReadsBody(r.Method, r.URL.Path) {
+		return q, nil
 	}
 	contentType := r.Header["Content-Type"]
-	encoding := strings.Join(r.Header["Content-Encoding"], ",")
+	q.distrusted = llm.ContentTypeFault(contentType)
+	if err := h.readBody(r, l, &q, contentType); err != nil {
+		if _, invalid := errors.AsType[*llm.RequestError](err); invalid && q.distrusted != nil {
+			err = q.distrusted
+		}
+		return q, requestProblem(err)
+	}
+	return q, nil
+}
+
+// readBody looks for the model in the body.
+func (h *Handler) readBody(r *http.Request, l *lease, q *query, contentType []string) error {
+	encoding := r.Header["Content-Encoding"]
+	if err := llm.EncodingFault(encoding); err != nil {
+		return err
+	}
 	form := llm.IsForm(contentType)
-	if form || encoding != "" {
-		body, err = llm.ReadBody(r.Body, r.ContentLength, h.MaxBody)
-	} else {
-		// Only what begins as a JSON object is held; all else streams.
-		var object bool
-		body, object, err = llm.ReadObject(r.Body, r.ContentLength, h.MaxBody)
-		if err == nil && !object {
-			c.rest = &resumedBody{Reader: io.MultiReader(bytes.NewReader(body), r.Body), Closer: r.Body}
-			r.Body = c.rest
-			return c, found, nil, nil
-		}
-	}
+	whole := form || len(encoding) > 0
+	object, err := l.message.Look(whole, h.MaxBody)
 	if err != nil {
-		return c, found, nil, err
+		return err
 	}
-	v.bodyRead = true
-	if h.Errors == errorsHandle {
-		// Error routes may send the request elsewhere, as it came (case U06).
-		// The bytes that are forwarded change in place.
-		r.Body = newMemoryBody(bytes.Clone(body))
-	}
-	if encoding != "" {
-		c.encoded = body
-		if body, err = llm.Decode(body, encoding, h.MaxBody); err != nil {
-			return c, found, nil, err
+	if whole {
+		if err := l.message.Decode(encoding, h.MaxBody); err != nil {
+			return err
 		}
 	}
-	c.setBody(body)
+	content := l.message.Content()
 	if form {
-		return c, found, body, found.AddForm(body, contentType)
+		return q.found.AddForm(content, contentType)
 	}
-	if object, _ := llm.BeginsObject(body); object {
-		return c, found, body, found.AddBody(body)
+	if whole {
+		object, _ = llm.BeginsObject(content)
 	}
-	return c, found, body, nil
+	if object {
+		return q.found.AddBody(content)
+	}
+	q.notJSON = llm.IsJSON(contentType) && !l.message.Empty()
+	return nil
 }
 
-// restore takes back what was done to read the body: the request is passed on
-// as it came.
-func (c *choice) restore() {
-	if c.encoded != nil {
-		c.setBody(c.encoded)
-		c.encoded = nil
+// decide says what becomes of a request. Nothing else in a request chooses a
+// provider, a URL or a token (case H11). It reads no body, no clock and no token,
+// and changes nothing; with an error the route is zero.
+func (h *Handler) decide(q *query) (route, error) {
+	if h.Provider == "" && llm.IsModelList(q.method, q.url.Path) {
+		return route{reply: h.catalog.list(q.client)}, nil
 	}
+	ref, err := h.choose(q)
+	if err != nil {
+		return route{}, err
+	}
+	if ref.provider != nil && q.distrusted != nil {
+		return route{}, requestProblem(q.distrusted)
+	}
+	upstream, err := h.grant(q, ref)
+	switch {
+	case err != nil:
+		return route{}, err
+	case ref.provider == nil:
+		return route{target: target{upstream: q.found.Name}}, nil
+	}
+	if q.found.Where != 0 && llm.IsModelRetrieval(q.method, q.url.Path) {
+		if reply := h.catalog.retrieve(q.client, q.found.Name, ref); reply != nil {
+			return route{reply: reply}, nil
+		}
+	}
+	// As the client has escaped it (case P01).
+	if paths := ref.provider.definition.Paths; len(paths) > 0 && !matchesAny(paths, q.url.EscapedPath()) {
+		return route{}, pathNotAllowed()
+	}
+	to, err := ref.provider.target(ref.model, upstream)
+	if err != nil {
+		return route{}, requestProblem(&llm.RequestError{Code: llm.CodeModelRequired, Message: "the request names no model, and its provider has an address for each model only"})
+	}
+	if h.KeepPrefix && ref.named {
+		to.upstream = ref.provider.name + "/" + to.upstream
+	}
+	return route{target: to}, nil
 }
 
-// setBody makes bytes that are in memory the body.
-func (c *choice) setBody(content []byte) { c.content, c.held = content, true }
+// choose finds the provider that a request means, and the model of it.
+func (h *Handler) choose(q *query) (modelRef, error) {
+	if h.Provider != "" {
+		return modelRef{provider: h.providers[h.Provider]}, nil
+	}
+	if q.found.Where == 0 {
+		return h.withoutModel(q)
+	}
+	prefix, rest, prefixed, err := q.found.Split()
+	if err != nil {
+		return modelRef{}, requestProblem(err)
+	}
+	return h.resolve(q.client, q.found.Name, prefix, rest, prefixed)
+}
+
+// grant says whether a client may have what it asks for, and what the upstream
+// calls it. A client that may use some models of a provider may not use what
+// reaches more than the model that it names.
+func (h *Handler) grant(q *query, ref modelRef) (upstream string, err error) {
+	p := ref.provider
+	if p == nil {
+		return "", h.grantUntouched(q)
+	}
+	switch {
+	case !q.client.mayUse(p.name, ref.model):
+		return "", h.modelNotAllowed(q.client)
+	case q.client.mayUse(p.name, ""):
+	case q.found.Chooser != "":
+		return "", chooserNotAllowed(q.found.Chooser, p.name)
+	case !llm.IsModelCall(q.method, q.url, q.found):
+		return "", pathNeedsProvider(p.name)
+	}
+	if ref.model != "" {
+		var offered bool
+		if upstream, offered = p.offer(ref.model); !offered {
+			return "", h.modelNotOffered(q.client, p)
+		}
+	}
+	return upstream, nil
+}
+
+// grantUntouched says whether a client may have a request passed on.
+func (h *Handler) grantUntouched(q *query) error {
+	switch {
+	case q.client == nil || q.client.models == nil || slices.Contains(q.client.models, "*"):
+		return nil
+	case !matchesAny(q.client.models, q.found.Name):
+		return h.modelNotAllowed(q.client)
+	case q.found.Chooser != "":
+		return chooserNotAllowed(q.found.Chooser, "")
+	}
+	return nil
+}
+
+// mayForward reports whether a request's method is one for LLMs. The answer to a
+// TRACE holds the request, our token and all (RFC 9110 §9.3.8). A CONNECT asks for
+// a tunnel to anywhere, unless it opens a WebSocket over HTTP/2 or HTTP/3.
+func mayForward(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodTrace:
+		return false
+	case http.MethodConnect:
+		return opensWebSocket(r)
+	}
+	return true
+}
+
+// opensWebSocket reports whether a request opens a WebSocket, over HTTP/1.1 or as
+// an extended CONNECT (RFC 8441, RFC 9220).
+func opensWebSocket(r *http.Request) bool {
+	switch {
+	case r.Method != http.MethodConnect:
+		return r.ProtoMajor == 1 && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	case r.ProtoMajor == 2:
+		return r.Header.Get(":protocol") == "websocket"
+	}
+	return r.ProtoMajor == 3 && r.Proto == "websocket"
+}

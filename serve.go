@@ -1,42 +1,49 @@
 package oauth2llm
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
+// heldBodies bounds the memory of all bodies that are held, those of earlier
+// configurations too.
+var heldBodies message.Budget
+
+// defaultHeldBodies is held_bodies where it is not set.
+const defaultHeldBodies = 1 << 30
+
+func init() { heldBodies.SetLimit(defaultHeldBodies) }
+
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
-	l := &lease{Context: r.Context(), handler: h}
+	l := h.newLease(w, r)
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Inline(&l.visit))
+		extra.Add(zap.Inline(&l.log))
 	}
-	l.replacer, _ = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if l.replacer == nil {
-		l.replacer = caddy.NewReplacer()
-	}
-
 	finished := true
-	defer func() { l.count(finished, err) }()
+	defer func() { l.end(finished, err) }()
+
 	forwarded, err := h.prepare(r, l)
-	if err != nil {
+	switch {
+	case err != nil:
 		return h.refuse(w, r, l, err)
-	}
-	if l.localAnswer != nil {
-		return answerJSON(w, r, l.localAnswer)
+	case l.route.reply != nil:
+		return answerJSON(w, r, l.route.reply)
 	}
 	l.replacer.Delete(upstreamStatus)
 	finished = false
-	err = next.ServeHTTP(w, forwarded)
+	err = next.ServeHTTP(&l.answer, forwarded)
 	finished = true
-	if l.provider != nil && l.target.base == nil && !l.taken {
+	l.answer.clean()
+	if l.provider() != nil && !l.bound() && !l.taken {
 		h.noticeRejection(l)
 	}
 	if err != nil {
@@ -45,72 +52,27 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return nil
 }
 
-// answerJSON answers a request that goes nowhere.
-func answerJSON(w http.ResponseWriter, r *http.Request, body []byte) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	_, err := w.Write(body)
-	return err
-}
-
-// prepare makes the request that is forwarded, and the lease for it. Without a
-// provider it is passed on with the client's own credentials.
+// prepare makes the request that is forwarded: read, decide, get a token, dress.
 func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 	holder, err := h.authenticate(r, l)
 	if err != nil {
 		return nil, err
 	}
-	if !mayForward(r) {
-		return nil, methodNotAllowed()
-	}
-	if llm.HasDotSegments(r.URL.Path) {
-		return nil, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
-	}
-	v := &l.visit
-	chosen, err := h.choose(r, l)
+	q, err := h.read(r, l)
 	if err != nil {
 		return nil, err
 	}
-	if l.localAnswer = chosen.answer; l.localAnswer != nil {
-		return nil, nil //nolint:nilnil // the request is answered here
+	if l.route, err = h.decide(&q); err != nil || l.route.reply != nil {
+		return nil, err
 	}
-	if v.model = chosen.model; v.model != "" {
-		l.replacer.Set("http.oauth2_llm.model", v.model)
+	l.announce()
+	if l.provider() == nil {
+		return h.passOn(r, l, holder)
 	}
-	p := chosen.provider
-	if p == nil {
-		return h.passOn(r, chosen, l, holder), nil
+	if err := l.awaitToken(r.Context()); err != nil {
+		return nil, err
 	}
-	v.provider = p.name
-	l.replacer.Set("http.oauth2_llm.provider", p.placeholder)
-
-	l.provider = p
-	if l.token = p.manager.Current(); l.token == nil {
-		if err := l.awaitToken(r.Context()); err != nil {
-			return nil, err
-		}
-	}
-	forwarded := h.decorated(r, chosen, l, holder)
-	if err := l.takeBody(r, forwarded, &chosen); err != nil {
-		return nil, requestProblem(err)
-	}
-	return forwarded, nil
-}
-
-// mayForward reports whether a request's method is one for LLMs. The answer to a
-// TRACE holds the request, our token and all (RFC 9110 §9.3.8). A CONNECT asks for
-// a tunnel to anywhere, unless it opens a WebSocket over HTTP/2 or HTTP/3.
-func mayForward(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodTrace:
-		return false
-	case http.MethodConnect:
-		return r.ProtoMajor == 2 && r.Header.Get(":protocol") == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket"
-	}
-	return true
+	return h.dress(r, l, &q, holder)
 }
 
 // authenticate finds out which client sent a request, and where its key stands.
@@ -127,55 +89,32 @@ func (h *Handler) authenticate(r *http.Request, l *lease) (keyHolder, error) {
 	return holder, nil
 }
 
-// decorated copies a request, without the client's credentials and with the
-// provider's. The request itself stays as it is: error routes and retries must
-// not see the token (case U06).
-//
-// The token of a provider with a base_url is for the transport to set, where
-// no other module sees it.
-func (h *Handler) decorated(r *http.Request, chosen choice, l *lease, holder keyHolder) *http.Request {
-	p := l.provider
-	filter := h.filters[p.name]
-	copied := r.WithContext(l)
-	copied.Header = filter.header(r.Header, 2+len(p.headerUp.Set))
-	holder.remove(copied.Header)
-	chosen.locked = l.target.base != nil
-	chosen.apply(copied)
-	if query := filter.query(copied.URL.RawQuery); query != copied.URL.RawQuery {
-		address := *copied.URL
-		address.RawQuery = query
-		copied.URL = &address
+// answerJSON answers a request that goes nowhere.
+func answerJSON(w http.ResponseWriter, r *http.Request, body []byte) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method == http.MethodHead {
+		return nil
 	}
-	p.headerUp.Apply(copied.Header)
-	if l.target.base == nil {
-		p.putToken(copied, l.token)
-	}
-	return copied
+	_, err := w.Write(body)
+	return err
 }
 
-// passOn copies a request that is no provider's, without the client's key of
-// this gateway.
-func (h *Handler) passOn(r *http.Request, chosen choice, l *lease, holder keyHolder) *http.Request {
-	copied := r.WithContext(l)
-	copied.Header = r.Header.Clone()
-	holder.remove(copied.Header)
-	chosen.restore()
-	chosen.apply(copied)
-	if copied.Method != http.MethodConnect {
-		l.visit.body = watchBody(r, copied, new(credentialFilter))
-	}
-	return copied
-}
-
-// upstreamStatus is where reverse_proxy puts the status of the upstream's answer.
-const upstreamStatus = "http.reverse_proxy.status_code"
+// Where reverse_proxy puts what the upstream has answered.
+const (
+	upstreamStatus    = "http.reverse_proxy.status_code"
+	upstreamChallenge = "http.reverse_proxy.header.Www-Authenticate"
+)
 
 // noticeRejection drops a token that the upstream refused behind a plain
 // reverse_proxy, so that the next request gets a new one (case U01). The answer
 // has been passed on already.
 func (h *Handler) noticeRejection(l *lease) {
-	if status, ok := l.replacer.Get(upstreamStatus); ok && status == http.StatusUnauthorized {
-		l.provider.manager.Reject(l.token)
+	value, _ := l.replacer.Get(upstreamStatus)
+	status, _ := value.(int)
+	challenge, _ := l.replacer.GetString(upstreamChallenge)
+	if llm.RefusesToken(status, []string{challenge}) {
+		l.provider().manager.Reject(l.walk.token)
 	}
 }
 
@@ -186,5 +125,19 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err e
 		return err
 	}
 	l.note(p)
-	return h.answer(w, r, p, l.visit.bodyRead || l.visit.body.read())
+	return h.respond(w, r, l, p)
+}
+
+// end is called when a request has left the handler, finished or in a panic.
+func (l *lease) end(finished bool, err error) {
+	l.count(finished, err)
+	if err != nil {
+		// Error routes may read the body.
+		context.AfterFunc(l.Context, l.message.Release)
+		return
+	}
+	l.message.Release()
+	if l.replaced != nil {
+		l.replaced.Release()
+	}
 }

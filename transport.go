@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -17,8 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
-	"github.com/oauth2llm/caddy-oauth2-llm/llm"
-	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 )
 
 func init() { caddy.RegisterModule(new(Transport)) }
@@ -42,8 +38,12 @@ type Transport struct {
 
 	// withTLS is for https base URLs where TLS is not configured.
 	withTLS *reverseproxy.HTTPTransport
-	logger  *zap.Logger
-	strays  occasion
+	// plain and secure are the connections of the two.
+	plain, secure connections
+	// parent is the reverse_proxy that this is part of.
+	parent *reverseproxy.Handler
+	logger *zap.Logger
+	strays occasion
 }
 
 // idleConnections are kept for each host. Caddy keeps 32: an LLM gateway has
@@ -70,6 +70,8 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Provision prepares the connections to upstreams. It opens none.
 func (t *Transport) Provision(ctx caddy.Context) error {
 	t.logger = ctx.Logger()
+	t.parent = proxyAround(ctx)
+	t.plain.RoundTripper = &t.HTTPTransport
 	if t.KeepAlive == nil {
 		t.KeepAlive = new(reverseproxy.KeepAlive)
 	}
@@ -89,6 +91,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		if err := t.withTLS.Provision(ctx); err != nil {
 			return err
 		}
+		t.secure.RoundTripper = t.withTLS
 	}
 	return t.HTTPTransport.Provision(ctx)
 }
@@ -109,126 +112,67 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return t.stray(r)
 	}
 	l.taken = true
-	if l.provider == nil {
+	if l.provider() == nil {
 		return t.HTTPTransport.RoundTrip(r)
 	}
-	if l.target.base != nil {
-		if at, ok := reverseproxy.GetDialInfo(r.Context()); !ok || at.Address != l.target.dial {
+	if l.bound() {
+		if at, ok := reverseproxy.GetDialInfo(r.Context()); !ok || at.Address != l.route.target.dial {
 			closeBody(r)
-			return l.answer(r, transportRequired(l, fmt.Errorf("reverse_proxy chose the upstream %s", at.Address)))
+			return l.answerError(r, transportRequired(l, fmt.Errorf("reverse_proxy chose the upstream %s", at.Address)))
 		}
-	} else if stream := l.body.stream; stream != nil && !stream.begun.Load() {
-		if err := l.body.hold(stream, l.body.length, l.handler.MaxBody); err != nil {
-			if p, ok := errors.AsType[*problem](requestProblem(err)); ok {
-				return l.answer(r, p)
-			}
-			return nil, err
-		}
+		l.message.Unlock()
 	}
-	return t.withReplay(l, r)
-}
-
-// withReplay sends a request, and once more if its token is refused.
-func (t *Transport) withReplay(l *lease, r *http.Request) (*http.Response, error) {
-	// Its body may have taken as long as the token was good for.
-	if l.token = l.provider.manager.Current(); l.token == nil {
-		if err := l.awaitToken(r.Context()); err != nil {
-			closeBody(r)
-			return t.noToken(l, r, err)
-		}
-	}
-	response, err := t.send(l, r)
-	if err != nil || response.StatusCode != http.StatusUnauthorized {
-		return response, err
-	}
-	refused := l.token
-	worthwhile := l.provider.manager.Reject(refused)
-	text := discard(response)
+	body, err := l.bodyOf(r)
 	switch {
-	case !worthwhile:
-		return t.unauthorized(l, r, text, true)
-	case !l.body.replayable():
-		// The client can send the body once more, and then the token is another.
-		return t.unauthorized(l, r, text, false)
-	}
-	if err := l.awaitToken(r.Context()); err != nil {
-		return t.noToken(l, r, err)
-	}
-	if l.token.Value.Equal(refused.Value) {
-		return t.unauthorized(l, r, text, true)
-	}
-	l.visit.replayed = true
-	if response, err = t.send(l, r); err != nil || response.StatusCode != http.StatusUnauthorized {
-		return response, err
-	}
-	return t.unauthorized(l, r, discard(response), true)
-}
-
-// noToken answers for a token that could not be had.
-func (t *Transport) noToken(l *lease, r *http.Request, err error) (*http.Response, error) {
-	if p, ok := errors.AsType[*problem](err); ok {
-		return l.answer(r, p)
-	}
-	return nil, err
-}
-
-// send makes one attempt. The request belongs to reverse_proxy, which may use it
-// again: a copy is changed.
-func (t *Transport) send(l *lease, r *http.Request) (*http.Response, error) {
-	p := l.provider
-	out := r.WithContext(r.Context())
-	out.Header = r.Header.Clone()
-	var err error
-	if l.target.base != nil || l.body.held {
-		closeBody(r)
-		err = l.body.put(out)
-	} else {
-		err = l.send(out)
-	}
-	if err != nil {
+	case err == nil:
+	case errors.Is(err, message.ErrSent):
+		// reverse_proxy tries once more what cannot be sent twice.
 		return nil, err
+	default:
+		closeBody(r)
+		return l.answerError(r, requestProblem(err))
 	}
-	if l.target.base != nil {
-		hideGateway(out.Header)
-	}
-	base := l.target.base
-	if base != nil {
-		address := *r.URL
-		llm.Aim(&address, base)
-		out.URL, out.Host = &address, base.Host
-	}
-	p.putToken(out, l.token)
+	return t.run(l, r, body)
+}
+
+// bodyOf is the body that reverse_proxy wants to have sent, nil if there is none.
+// That of a provider with a base_url is the lease's, whatever reverse_proxy has;
+// else another handler may have put one of its own in its place.
+func (l *lease) bodyOf(r *http.Request) (*message.Message, error) {
 	switch {
-	case p.transport != nil:
-		return p.transport.RoundTrip(out)
-	case base != nil && base.Scheme == "https" && t.withTLS != nil:
-		return t.withTLS.RoundTrip(out)
+	case r.Body == nil || r.Body == http.NoBody || l.message.Tunnels():
+		return nil, nil //nolint:nilnil // no body is no error
+	case l.bound():
+		return &l.message, nil
+	case l.message.LeadsHere(r.Body):
+		return &l.message, l.message.Hold(l.handler.MaxBody)
 	}
-	return t.HTTPTransport.RoundTrip(out)
-}
-
-// hideGateway removes what reverse_proxy adds about the client and this gateway,
-// and what a client may have made up: none of it is a provider's business.
-func hideGateway(header http.Header) {
-	for name := range header {
-		switch field := canonicalField(name); {
-		case field == "Via", field == "Forwarded", field == "X-Real-Ip", strings.HasPrefix(field, "X-Forwarded-"):
-			delete(header, name)
+	if l.replaced == nil || l.replacedBody != r.Body {
+		if l.replaced != nil {
+			l.replaced.Release()
 		}
+		l.replaced, l.replacedBody = new(message.Message), r.Body
+		taken := *r
+		l.replaced.Take(&taken, &heldBodies)
 	}
+	return l.replaced, l.replaced.Hold(l.handler.MaxBody)
 }
 
-// unauthorized answers for an upstream that refuses the provider's token. It is
-// final if a new token changes nothing, or cannot be had yet.
-func (t *Transport) unauthorized(l *lease, r *http.Request, text string, final bool) (*http.Response, error) {
-	if l.provider.refusals.now() {
-		t.logger.Error("the upstream refuses the provider's token: check scope, audience and base_url",
-			zap.String("provider", l.provider.name), zap.String("upstream_says", tokens.Clean(text, l.token.Value)))
+// connectionsOf are those that lead to a target.
+func (t *Transport) connectionsOf(to *target) *connections {
+	switch {
+	case to.provider.upstream != nil:
+		return to.provider.upstream
+	case to.base != nil && to.base.Scheme == "https" && t.withTLS != nil:
+		return &t.secure
 	}
-	return l.answer(r, &problem{
-		status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamUnauthorized, final: final,
-		message: fmt.Sprintf("the LLM of provider %s refuses the gateway's access token; the operator of the gateway has to mend this", l.provider.name),
-	})
+	return &t.plain
+}
+
+// mayBeSentAgain reports whether the reverse_proxy around may send a request once
+// more although the upstream has answered.
+func (t *Transport) mayBeSentAgain() bool {
+	return t.parent != nil && (len(t.parent.HandleResponse) > 0 || t.parent.LoadBalancing != nil && len(t.parent.LoadBalancing.RetryMatch) > 0)
 }
 
 // stray answers for a request that no directive has handled. Active health
@@ -242,58 +186,18 @@ func (t *Transport) stray(r *http.Request) (*http.Response, error) {
 	if t.strays.now() {
 		t.logger.Error("transport oauth2_llm refuses a request that no oauth2_llm directive has handled: write oauth2_llm before this reverse_proxy, for the same requests")
 	}
-	return misrouted(codeTransportRequired, "this request was not handled by oauth2_llm before it was forwarded; the operator of the gateway has to mend this", nil).response(r), nil
-}
-
-// answer is the transport's answer in place of the upstream's. An error would
-// count as a failure of the upstream, so it is one only where handle_errors
-// wants it.
-func (l *lease) answer(r *http.Request, p *problem) (*http.Response, error) {
-	if l.handler.Errors == errorsHandle {
-		return nil, p
-	}
-	l.note(p)
-	return p.response(r), nil
+	return misrouted(codeTransportRequired, "this request was not handled by oauth2_llm before it was forwarded; the operator of the gateway must fix this", nil).response(r), nil
 }
 
 // response makes a response of a problem.
 func (p *problem) response(r *http.Request) *http.Response {
 	header := make(http.Header)
-	body := p.write(header)
+	body := p.write(header, replacerOf(r))
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", p.status, http.StatusText(p.status)), StatusCode: p.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: r,
 	}
-}
-
-// discard reads the beginning of an answer, which is all that is kept of it, and
-// lets its connection be used again if there is not much more. It waits for
-// neither for long: a client waits for what comes after.
-func discard(response *http.Response) string {
-	const kept, read = 4 << 10, 64 << 10
-	defer response.Body.Close()
-	defer time.AfterFunc(discardWait, func() { _ = response.Body.Close() }).Stop()
-	text, _ := io.ReadAll(io.LimitReader(response.Body, kept))
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, read-kept))
-	return string(text)
-}
-
-const discardWait = time.Second
-
-func closeBody(r *http.Request) {
-	if r.Body != nil {
-		_ = r.Body.Close()
-	}
-}
-
-// dialAddress is the address that a URL's host listens on.
-func dialAddress(base *url.URL) string {
-	port := base.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
-	}
-	return caddy.JoinNetworkAddress("", base.Hostname(), port)
 }
 
 // Interface guards

@@ -46,7 +46,7 @@ func TestAStrayIsRefusedAndAHealthCheckIsNot(t *testing.T) {
 	ctx := context.WithValue(t.Context(), caddyhttp.VarsCtxKey, map[string]any{})
 	ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, new(caddyhttp.Server))
 	for range 20 {
-		body := &trailingBody{Reader: strings.NewReader("secret")}
+		body := &meteredBody{Reader: strings.NewReader("secret")}
 		r, _ := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, nil)
 		r.Body = body
 		response, err := transport.RoundTrip(r)
@@ -205,7 +205,7 @@ func TestATokenThatIsNoLongerGoodIsNotSent(t *testing.T) {
 	h := mustHandler(t, corp(endpoint.URL, ""), `{"provider":"corp","client_keys_off":true}`)
 	transport := newTransport(t, `{}`)
 	next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-		h.providers["corp"].manager.Reject(leaseOf(r.Context()).token)
+		h.providers["corp"].manager.Reject(leaseOf(r.Context()).walk.token)
 		r.URL, _ = url.Parse(llm.URL)
 		r.RequestURI = ""
 		response, err := transport.RoundTrip(r)

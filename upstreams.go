@@ -30,12 +30,18 @@ func (*Upstreams) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the reverse_proxy around it.
 func (u *Upstreams) Provision(ctx caddy.Context) error {
+	u.parent = proxyAround(ctx)
+	return nil
+}
+
+// proxyAround is the reverse_proxy that a module is part of, nil if it is in none.
+func proxyAround(ctx caddy.Context) (parent *reverseproxy.Handler) {
 	for _, module := range ctx.Modules() {
 		if proxy, ok := module.(*reverseproxy.Handler); ok {
-			u.parent = proxy
+			parent = proxy
 		}
 	}
-	return nil
+	return parent
 }
 
 // UnmarshalCaddyfile sets up the upstream source. Syntax:
@@ -56,9 +62,9 @@ const nowhere = "no-oauth2-llm-directive-before-this-reverse-proxy.invalid:1"
 // time: reverse_proxy writes into them.
 func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	l := leaseOf(r.Context())
-	if l != nil && l.target.base != nil {
+	if l != nil && l.bound() {
 		l.located = true
-		return []*reverseproxy.Upstream{{Dial: l.target.dial}}, nil
+		return []*reverseproxy.Upstream{{Dial: l.route.target.dial}}, nil
 	}
 	var static reverseproxy.UpstreamPool
 	if u.parent != nil {

@@ -11,6 +11,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
+// leaseLike is another lease for the same target.
+func leaseLike(l *lease) *lease { return &lease{route: l.route} }
+
 // addresses are the upstreams for a request with a lease.
 func addresses(t *testing.T, u *Upstreams, l *lease) []string {
 	t.Helper()
@@ -31,7 +34,8 @@ func addresses(t *testing.T, u *Upstreams, l *lease) []string {
 }
 
 func TestTheUpstreamIsTheProvidersOrAStaticOne(t *testing.T) {
-	bound := target{base: &url.URL{Scheme: "https", Host: "llm.example.com"}, dial: "llm.example.com:443"}
+	unbound := &lease{route: route{target: target{provider: new(provider)}}}
+	bound := &lease{route: route{target: target{provider: new(provider), base: &url.URL{Scheme: "https", Host: "llm.example.com"}, dial: "llm.example.com:443"}}}
 	static := &reverseproxy.Handler{Upstreams: reverseproxy.UpstreamPool{{Dial: "one:80"}, {Dial: "two:80", MaxRequests: 3}}}
 	for name, test := range map[string]struct {
 		parent            *reverseproxy.Handler
@@ -39,14 +43,14 @@ func TestTheUpstreamIsTheProvidersOrAStaticOne(t *testing.T) {
 		want              []string
 		located, stranded bool
 	}{
-		"a provider with a base_url":               {static, &lease{provider: new(provider), target: bound}, []string{"llm.example.com:443"}, true, false},
-		"the same without static upstreams":        {&reverseproxy.Handler{}, &lease{provider: new(provider), target: bound}, []string{"llm.example.com:443"}, true, false},
-		"a provider without one":                   {static, &lease{provider: new(provider)}, []string{"one:80", "two:80"}, false, false},
+		"a provider with a base_url":               {static, leaseLike(bound), []string{"llm.example.com:443"}, true, false},
+		"the same without static upstreams":        {&reverseproxy.Handler{}, leaseLike(bound), []string{"llm.example.com:443"}, true, false},
+		"a provider without one":                   {static, leaseLike(unbound), []string{"one:80", "two:80"}, false, false},
 		"a request that is passed on":              {static, new(lease), []string{"one:80", "two:80"}, false, false},
 		"no directive":                             {static, nil, []string{"one:80", "two:80"}, false, false},
-		"a provider without any upstream":          {&reverseproxy.Handler{}, &lease{provider: new(provider)}, nil, false, true},
+		"a provider without any upstream":          {&reverseproxy.Handler{}, leaseLike(unbound), nil, false, true},
 		"a request that cannot be passed on":       {&reverseproxy.Handler{}, new(lease), nil, false, true},
-		"a source that is in no reverse_proxy":     {nil, &lease{provider: new(provider)}, nil, false, true},
+		"a source that is in no reverse_proxy":     {nil, leaseLike(unbound), nil, false, true},
 		"no directive and no upstream for nothing": {&reverseproxy.Handler{}, nil, []string{nowhere}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +70,7 @@ func TestUpstreamsAreNewEachTime(t *testing.T) {
 	static := &reverseproxy.Handler{Upstreams: reverseproxy.UpstreamPool{{Dial: "one:80", MaxRequests: 3}}}
 	u := &Upstreams{parent: static}
 	for _, to := range []target{{}, {base: new(url.URL), dial: "llm:443"}} {
-		l := &lease{Context: t.Context(), provider: new(provider), target: to}
+		l := &lease{Context: t.Context(), route: route{target: to}}
 		r := httptest.NewRequestWithContext(l, "POST", "/v1/x", nil)
 		first, _ := u.GetUpstreams(r)
 		second, _ := u.GetUpstreams(r)

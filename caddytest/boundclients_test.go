@@ -153,9 +153,9 @@ func TestEveryEndpointReachesTheBaseURL(t *testing.T) {
 		method, uri, contentType, body string
 		want, wantBody                 string
 	}{
-		"Azure's deployments":                     {"POST", "/openai/deployments/corp%2Fgpt-4o/chat/completions?api-version=1", json, `{"messages":[]}`, "/base/api/openai/deployments/gpt-4o/chat/completions?api-version=1", `{"messages":[]}`},
-		"Azure's deployments and a model in JSON": {"POST", "/openai/deployments/corp%2Fgpt-4o/chat/completions?api-version=1", json, body, "/base/api/openai/deployments/gpt-4o/chat/completions?api-version=1", withoutPrefix(body)},
-		"Azure's images, with a form":             {"POST", "/openai/deployments/corp%2Fgpt-4o/images/edits", form, formWithAFileOf(1000, "corp/gpt-4o"), "/base/api/openai/deployments/gpt-4o/images/edits", formWithAFileOf(1000, "gpt-4o")},
+		"Azure's deployments":                     {"POST", "/openai/deployments/corp%2Fgpt-4o/chat/completions?api-version=1", json, `{"messages":[]}`, "/base/api/chat/completions", `{"model":"gpt-4o","messages":[]}`},
+		"Azure's deployments and a model in JSON": {"POST", "/openai/deployments/corp%2Fgpt-4o/chat/completions?api-version=1", json, body, "/base/api/chat/completions", withoutPrefix(body)},
+		"Azure's images, with a form":             {"POST", "/openai/deployments/corp%2Fgpt-4o/images/edits", form, formWithAFileOf(1000, "corp/gpt-4o"), "/base/api/images/edits", formWithAFileOf(1000, "gpt-4o")},
 		"rerank under /v1":                        {"POST", "/v1/rerank", json, body, "/base/api/rerank", withoutPrefix(body)},
 		"rerank under /v2":                        {"POST", "/v2/rerank", json, body, "/base/api/v2/rerank", withoutPrefix(body)},
 		"rerank without a version":                {"POST", "/rerank", json, body, "/base/api/rerank", withoutPrefix(body)},

@@ -157,7 +157,7 @@ func TestEveryProviderOfTheCatalogueDecoratesLLMRequests(t *testing.T) {
 
 	for _, entry := range entries {
 		t.Run(entry.Name, func(t *testing.T) {
-			g.post("/v1/chat/completions?access_token=evil", chat(entry.Name+"/m"), "Api-Key", "gateway-key", "Content-Type", "application/json",
+			g.post("/v1/chat/completions?access_token=evil", chat(entry.Name+"/m"), "Api-Key", "gateway-key",
 				"Authorization", "Bearer evil", "X-Api-Key", "evil", "X-Auth-Token", "kept", "Anthropic-Beta", "of-the-client").wantStatus(t, http.StatusOK)
 			entry.checkRequest(t, up.last(t))
 		})

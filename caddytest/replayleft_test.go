@@ -89,7 +89,7 @@ func TestU09WhatIsLeftOfABodyIsNotTakenForTheNextRequest(t *testing.T) {
 					_, _ = io.Copy(io.Discard, response.Body)
 					want := status
 					if status == http.StatusUnauthorized && site.proxy != "" {
-						want = http.StatusBadGateway
+						want = http.StatusServiceUnavailable
 					}
 					if response.StatusCode != want || !response.Close {
 						t.Errorf("status %d, connection closed: %v, want %d and true", response.StatusCode, response.Close, want)

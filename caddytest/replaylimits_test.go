@@ -35,9 +35,9 @@ func TestU01ABodyOverMaxBodyIsNotSentTwiceAndTheNextRequestIsFine(t *testing.T) 
 					llm.revoke(t)
 					llm.early.Store(early)
 					a := long.send(t, g)
-					a.wantError(t, http.StatusBadGateway, "upstream_error", "upstream_unauthorized")
-					if a.header.Get("X-Should-Retry") == "false" {
-						t.Error("the client is told not to try again, which would help")
+					a.wantError(t, http.StatusServiceUnavailable, "upstream_error", "upstream_unauthorized")
+					if a.header.Get("X-Should-Retry") == "false" || a.header.Get("Retry-After") == "" {
+						t.Errorf("the client is not told to try again, which would help: %v", a.header)
 					}
 					if llm.refused.Load() != 1 || auth.tokenRequests.Load() != 1 {
 						t.Errorf("%d requests were refused, after %d token requests, want 1 and 1", llm.refused.Load(), auth.tokenRequests.Load())
@@ -71,16 +71,22 @@ func TestU02AnLLMThatRefusesEveryTokenCausesThreeTokenRequests(t *testing.T) {
 			llm.auth = newCorpAuth(t) // knows nothing of the tokens
 			g := site.start(t, &strictLLM{Server: llm.Server, auth: auth})
 			refused := func() answer { return g.post("/v1/chat/completions", chat("corp/m"), withKey...) }
-			for range 10 {
+			// A new token that is refused, too, is final; where none was asked for,
+			// nothing says so.
+			for i := range 10 {
 				a := refused()
-				a.wantError(t, http.StatusBadGateway, "upstream_error", "upstream_unauthorized")
+				retry := "false"
+				if refusedStatus(i) != http.StatusBadGateway {
+					retry = ""
+				}
+				a.wantError(t, refusedStatus(i), "upstream_error", "upstream_unauthorized")
 				var body struct {
 					RequestID string `json:"request_id"`
 				}
 				if err := json.Unmarshal([]byte(a.body), &body); err != nil || body.RequestID == "" || body.RequestID != a.header.Get("X-Request-Id") {
 					t.Errorf("the body is %s with X-Request-Id %s", a.body, a.header.Get("X-Request-Id"))
 				}
-				if a.header.Get("X-Should-Retry") != "false" || a.header.Get("Content-Type") != "application/json" || a.header.Get("Www-Authenticate") != "" || strings.Contains(a.body, "revoked") {
+				if a.header.Get("X-Should-Retry") != retry || (retry == "") != (a.header.Get("Retry-After") != "") || a.header.Get("Content-Type") != "application/json" || a.header.Get("Www-Authenticate") != "" || strings.Contains(a.body, "revoked") {
 					t.Errorf("got %v %s", a.header, a.body)
 				}
 			}
@@ -90,8 +96,10 @@ func TestU02AnLLMThatRefusesEveryTokenCausesThreeTokenRequests(t *testing.T) {
 			for worker := range 16 {
 				all.Go(func() {
 					for i := worker; i < total; i += 16 {
-						if a := refused(); a.status != http.StatusBadGateway {
-							t.Errorf("status %d, want 502", a.status)
+						a := refused()
+						final := a.status == http.StatusBadGateway && a.header.Get("X-Should-Retry") == "false"
+						if again := a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != ""; !final && !again {
+							t.Errorf("status %d with %v", a.status, a.header)
 						}
 					}
 				})
@@ -115,6 +123,15 @@ func TestU02AnLLMThatRefusesEveryTokenCausesThreeTokenRequests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refusedStatus is the status of the answer to a request that an LLM refuses, after
+// so many others: 502 where a new token was tried, 503 where none may be asked for.
+func refusedStatus(before int) int {
+	if before < 3 {
+		return http.StatusBadGateway
+	}
+	return http.StatusServiceUnavailable
 }
 
 // linesAboveDebug is how many lines were logged at INFO and above.
@@ -144,9 +161,9 @@ func TestX01AnLLMThatRepeatsTheTokenShowsItToNobody(t *testing.T) {
 				}
 			})
 			g := site.start(t, &strictLLM{Server: up.Server, auth: auth})
-			for range 5 {
+			for i := range 5 {
 				a := g.post("/v1/chat/completions", chat("corp/m"), withKey...)
-				a.wantError(t, http.StatusBadGateway, "upstream_error", "upstream_unauthorized")
+				a.wantError(t, refusedStatus(i), "upstream_error", "upstream_unauthorized")
 				wantNoCanaries(t, "the answer", fmt.Sprint(a))
 			}
 			if got := up.last(t).header.Get("Authorization"); got != "Bearer "+tokenCanary {
@@ -171,7 +188,7 @@ func TestU01TheSameTokenIsNotSentTwice(t *testing.T) {
 			llm := newStrictLLM(t, auth, nil, nil)
 			g := site.start(t, llm)
 			for i := range int64(10) {
-				g.post("/v1/chat/completions", chat("corp/m"), withKey...).wantError(t, http.StatusBadGateway, "upstream_error", "upstream_unauthorized")
+				g.post("/v1/chat/completions", chat("corp/m"), withKey...).wantError(t, refusedStatus(int(i)), "upstream_error", "upstream_unauthorized")
 				if llm.refused.Load() != i+1 {
 					t.Fatalf("the LLM got %d requests for %d", llm.refused.Load(), i+1)
 				}

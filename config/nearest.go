@@ -21,6 +21,10 @@ func unknownName(kind, name string, known []string) error {
 	return fmt.Errorf("unknown %s; known are %s", kind, strings.Join(known, ", "))
 }
 
+// Nearest finds the known name that a misspelt one most probably means, empty if
+// none is near.
+func Nearest(name string, known []string) string { return nearest(name, known) }
+
 // nearest finds the known name that a misspelt one most probably means: at most
 // two letters away, or the same but for case and separators.
 func nearest(name string, known []string) string {

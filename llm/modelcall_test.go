@@ -2,6 +2,7 @@ package llm
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -56,7 +57,7 @@ func TestWhatReachesNothingButItsModel(t *testing.T) {
 	} {
 		t.Run(test.method+" "+test.target, func(t *testing.T) {
 			u := parseTarget(t, test.target)
-			found, err := FindInURL(u)
+			found, err := FindInURL(http.MethodGet, u)
 			if err != nil {
 				// Nobody is asked then.
 				if test.want {
@@ -67,6 +68,34 @@ func TestWhatReachesNothingButItsModel(t *testing.T) {
 			found.Where |= test.where
 			if got := IsModelCall(test.method, u, found); got != test.want {
 				t.Errorf("%t for what was found in %d, want %t", got, found.Where, test.want)
+			}
+		})
+	}
+}
+
+func TestWhichRequestsOnlyRunAModel(t *testing.T) {
+	for target, want := range map[string]bool{
+		"POST /v1/chat/completions": true,
+		"POST /chat/completions":    true,
+		"POST /v1/responses":        true,
+		"POST /openai/deployments/a%2Fb/chat/completions?api-version=1":    true,
+		"POST /openai/deployments/a/b/audio/transcriptions":                true,
+		"POST /v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=s": true,
+		"POST /v1beta/models/a%2Fb:generateContent":                        true,
+		"GET /v1/chat/completions":                                         false,
+		"POST /v1/batches":                                                 false,
+		"POST /v1/messages/batches":                                        false,
+		"POST /v1/files":                                                   false,
+		"POST /v1/fine_tuning/jobs":                                        false,
+		"POST /v1/responses/resp_1/cancel":                                 false,
+		"POST /openai/deployments/a/batches":                               false,
+		"POST /v1beta/models/a:batchGenerateContent":                       false,
+		"DELETE /v1/models/a":                                              false,
+	} {
+		t.Run(target, func(t *testing.T) {
+			method, path, _ := strings.Cut(target, " ")
+			if got := RunsModel(method, parseTarget(t, path)); got != want {
+				t.Errorf("RunsModel is %v", got)
 			}
 		})
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
-// A visit is one request's way through the handler, as the access log sees it.
-type visit struct {
+// A requestLog is what the access log says of a request.
+type requestLog struct {
 	provider  string
 	model     string
 	errorKind string
@@ -18,14 +18,10 @@ type visit struct {
 	waited    time.Duration
 	// replayed says that the request was sent once more after a 401.
 	replayed bool
-	// body is the client's body as it is forwarded; bodyRead says that the
-	// handler has read it to its end before.
-	body     *clientBody
-	bodyRead bool
 }
 
-// MarshalLogObject adds the visit's fields to the access log.
-func (v *visit) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
+// MarshalLogObject adds the fields to the access log.
+func (v *requestLog) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
 	if v.provider != "" {
 		encoder.AddString("llm_provider", v.provider)
 	}
@@ -44,23 +40,44 @@ func (v *visit) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
 	return nil
 }
 
+// announce tells the access log and placeholders where the request goes.
+func (l *lease) announce() {
+	to := &l.route.target
+	if l.log.model = to.upstream; l.log.model != "" {
+		l.replacer.Set("http.oauth2_llm.model", l.log.model)
+	}
+	if to.provider != nil {
+		l.log.provider = to.provider.name
+		l.replacer.Set("http.oauth2_llm.provider", to.provider.placeholder)
+	}
+}
+
 // note puts an error where the operator sees it: in the access log, in
 // placeholders and in the log. Why there is no token is in the log already,
-// once for all requests; why the LLM could not be reached is not.
+// once for all requests; why the LLM could not be reached is not, and clients can
+// ask for it as often as they like.
 func (l *lease) note(p *problem) {
-	l.visit.errorKind, l.visit.errorCode = p.kind, p.code
+	l.log.errorKind, l.log.errorCode = p.kind, p.code
 	l.replacer.Set("http.oauth2_llm.error.type", p.kind)
 	l.replacer.Set("http.oauth2_llm.error.code", p.code)
 	level := zapcore.DebugLevel
 	switch {
 	case p.cause == nil:
-	case p.kind == llm.TypeUpstream,
+	case p.kind == llm.TypeUpstream && l.troubles().now(),
 		(p.code == codeTransportRequired || p.code == codeNoUpstream) && l.handler.misroutes.now():
 		level = zapcore.ErrorLevel
 	}
 	if c := l.handler.logger.Check(level, "request failed"); c != nil {
 		upstream, _ := l.replacer.GetString("http.reverse_proxy.upstream.hostport")
-		c.Write(zap.String("provider", l.visit.provider), zap.String("upstream", upstream), zap.String("request_id", p.identify()),
+		c.Write(zap.String("provider", l.log.provider), zap.String("upstream", upstream), zap.String("request_id", p.identify(l.replacer)),
 			zap.String("code", p.code), zap.Int("status", p.status), zap.String("problem", p.message), zap.NamedError("cause", p.cause))
 	}
+}
+
+// troubles bounds the log lines about the LLM of the request's provider.
+func (l *lease) troubles() *occasion {
+	if p := l.provider(); p != nil {
+		return &p.troubles
+	}
+	return &l.handler.troubles
 }

@@ -1,0 +1,123 @@
+package message
+
+import (
+	"bytes"
+	"io"
+	"math"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/llm"
+)
+
+// Look reads as much of a body as it takes to know whether a model may be
+// named in it: all of it if it is to be read whole, or begins as a JSON object.
+// Another body streams on, and object is false. A body of more than limit bytes
+// is an error, and so is one that breaks off.
+func (m *Message) Look(whole bool, limit int64) (object bool, err error) {
+	switch {
+	case m.is(failed):
+		return false, m.Failure()
+	case m.is(held):
+		if int64(len(m.content)) > limit {
+			return false, &llm.RequestError{Code: llm.CodeBodyTooLarge, Message: "the request body is larger than this gateway accepts (max_body)"}
+		}
+		object, _ = llm.BeginsObject(m.content)
+		return object || whole, nil
+	case !m.is(unread):
+		return false, ErrSent
+	}
+	// A length over the limit is refused before anything is read.
+	refused := m.length > limit
+	m.touched.Store(m.touched.Load() || !refused)
+	var content []byte
+	if whole {
+		content, err = llm.ReadBody(m.source, m.length, limit, m.grow())
+		object = true
+	} else {
+		content, object, err = llm.ReadObject(m.source, m.length, limit, m.grow())
+	}
+	if err != nil {
+		if !refused {
+			m.fail(err)
+			m.Release()
+		}
+		return false, err
+	}
+	if !object {
+		m.prepend(content)
+		return false, nil
+	}
+	m.keep(content)
+	return true, nil
+}
+
+// Hold reads a body of at most limit bytes into memory; a longer one streams.
+func (m *Message) Hold(limit int64) error {
+	switch {
+	case m.is(failed):
+		return m.Failure()
+	case m.is(begun) || m.is(ended):
+		return ErrSent
+	case !m.is(unread) || m.length > limit:
+		return nil
+	}
+	m.touched.Store(true)
+	limit = min(limit, math.MaxInt64-1)
+	content, err := llm.ReadBody(io.LimitReader(m.source, limit+1), min(m.length, limit), limit+1, m.grow())
+	if err != nil {
+		m.fail(err)
+		m.Release()
+		return err
+	}
+	if int64(len(content)) > limit {
+		m.prepend(content)
+		return nil
+	}
+	m.keep(content)
+	return nil
+}
+
+// Decode undoes the content coding of a body that is held; see llm.Decode.
+func (m *Message) Decode(contentEncoding []string, limit int64) error {
+	decoded, err := llm.Decode(m.content, contentEncoding, limit, m.grow())
+	if err != nil {
+		return err
+	}
+	if len(decoded) == len(m.content) && (len(decoded) == 0 || &decoded[0] == &m.content[0]) {
+		// There was nothing to undo.
+		m.encoded, m.shared = m.content, true
+		return nil
+	}
+	m.encoded, m.content, m.shared = m.content, decoded, false
+	return nil
+}
+
+// grow counts the buffer of a body that is being read.
+func (m *Message) grow() llm.Grow {
+	r := m.reservation()
+	before := r.bytes
+	return func(capacity int64) error { return r.grow(before + capacity) }
+}
+
+// keep makes bytes that are in memory the body.
+func (m *Message) keep(content []byte) {
+	m.content = content
+	m.finish()
+	m.become(held)
+}
+
+// prepend puts what was read of a body back before the rest.
+func (m *Message) prepend(beginning []byte) {
+	m.source = &resumed{Reader: io.MultiReader(bytes.NewReader(beginning), m.source), Closer: m.source}
+}
+
+// finish notes that the client's body was read to its end.
+func (m *Message) finish() {
+	m.whole.Store(true)
+	m.filterTrailer()
+}
+
+// A resumed body is one of which the beginning was read.
+type resumed struct {
+	io.Reader
+	io.Closer
+}
