@@ -11,29 +11,37 @@ import (
 const (
 	// firstRead is enough for most of what has no length.
 	firstRead = 4 << 10
-	// trustedLength is how much is allocated because a Content-Length says so;
-	// a liar has to send the rest before it gets more memory than that.
-	trustedLength = 1 << 20
+	// trustedLength is how much is allocated because a Content-Length says so.
+	trustedLength = 16 << 10
+	// growth is how much more is allocated, of a length that is known, when what
+	// was allocated has come.
+	growth = 4
 	// maxIdleReads is how often in a row a reader may return nothing.
 	maxIdleReads = 100
 )
 
+// Grow is asked before a buffer of so many bytes in all is allocated, in which
+// those of the one before it find room; its error ends the reading. nil means no
+// bound but the limit.
+type Grow func(capacity int64) error
+
 // ReadBody reads a whole request body of at most limit bytes. A contentLength
 // over the limit is refused before anything is read, so that a client that
 // sends `Expect: 100-continue` keeps its body (cases B20, H08); one below 0 is
-// not known. A body of a known length up to 1 MiB costs one allocation, others
-// grow with what arrives. Errors of the reader stay recognisable by errors.As.
-func ReadBody(r io.Reader, contentLength, limit int64) ([]byte, error) {
-	return read(r, contentLength, limit, func([]byte) bool { return true })
+// not known. A client gets 16 KiB for a promise, and four times of what it has
+// sent: a liar has to send the rest before it gets more memory. Errors of grow
+// come back as they are, and those of the reader stay recognisable by errors.As.
+func ReadBody(r io.Reader, contentLength, limit int64, grow Grow) ([]byte, error) {
+	return read(r, contentLength, limit, grow, func([]byte) bool { return true })
 }
 
 // ReadObject is ReadBody for a body that may be none of the gateway's business:
 // it stops reading one that does not begin as a JSON object. Then object is
 // false, and what it has read is the beginning of the body: r goes on behind
 // it, unless it has ended.
-func ReadObject(r io.Reader, contentLength, limit int64) (body []byte, object bool, err error) {
+func ReadObject(r io.Reader, contentLength, limit int64, grow Grow) (body []byte, object bool, err error) {
 	decided := false
-	body, err = read(r, contentLength, limit, func(beginning []byte) bool {
+	body, err = read(r, contentLength, limit, grow, func(beginning []byte) bool {
 		if !decided {
 			object, decided = BeginsObject(beginning)
 			// So much white space is looked at once more, not byte for byte.
@@ -53,18 +61,23 @@ func ReadObject(r io.Reader, contentLength, limit int64) (body []byte, object bo
 }
 
 // read reads r to its end, or for as long as goOn, asked after each read, says.
-func read(r io.Reader, contentLength, limit int64, goOn func([]byte) bool) ([]byte, error) {
+func read(r io.Reader, contentLength, limit int64, grow Grow, goOn func([]byte) bool) ([]byte, error) {
 	if contentLength > limit {
 		return nil, bodyTooLarge(limit)
 	}
-	// One byte more than may come, so that the end is seen without growing.
-	most := min(limit, math.MaxInt-1) + 1
-	size := int64(firstRead)
-	if contentLength >= 0 {
-		size = min(contentLength, trustedLength) + 1
-	}
-	body := make([]byte, 0, min(size, most))
+	var body []byte
 	for idle := 0; ; {
+		if len(body) == cap(body) {
+			capacity := nextCapacity(int64(cap(body)), contentLength, limit)
+			if grow != nil {
+				if err := grow(capacity); err != nil {
+					return nil, err
+				}
+			}
+			grown := make([]byte, len(body), capacity)
+			copy(grown, body)
+			body = grown
+		}
 		n, err := r.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if int64(len(body)) > limit {
@@ -85,16 +98,26 @@ func read(r io.Reader, contentLength, limit int64, goOn func([]byte) bool) ([]by
 		if n > 0 && !goOn(body) {
 			return body, nil
 		}
-		if len(body) == cap(body) {
-			size = 2 * int64(cap(body))
-			if contentLength >= int64(cap(body)) {
-				size = min(size, contentLength+1)
-			}
-			grown := make([]byte, len(body), min(size, most))
-			copy(grown, body)
-			body = grown
-		}
 	}
+}
+
+// nextCapacity is the size of the buffer that takes the place of one that is
+// full, of the first one if that is 0.
+func nextCapacity(capacity, contentLength, limit int64) int64 {
+	// One byte more than may come, so that the end is seen without growing.
+	most := min(limit, math.MaxInt-1) + 1
+	promised := min(contentLength, most-1) + 1
+	switch {
+	case capacity == 0 && contentLength < 0:
+		return min(firstRead, most)
+	case capacity == 0:
+		return min(promised, trustedLength, most)
+	case promised <= capacity:
+		return min(2*capacity, most)
+	case promised <= growth*capacity+trustedLength:
+		return min(promised, most)
+	}
+	return min(growth*capacity, most)
 }
 
 // BeginsObject says whether a body of which this is the beginning is to be read

@@ -17,60 +17,77 @@ const (
 	// of a 415 (RFC 9110 §15.5.16).
 	AcceptedEncodings = "gzip, deflate, zstd"
 
-	// maxCodings is how many content codings may lie on top of each other.
-	maxCodings = 3
+	// maxRatio is how many times its size a body may grow when it is decoded,
+	// if it grows beyond freeSize: text that people and programs write does not
+	// come near, bombs do.
+	maxRatio = 128
+	freeSize = 1 << 20
 	// maxWindow is the zstd window that RFC 8878 §3.1.1.1.2 asks decoders to
 	// support; it is allocated for the asking, so no larger one is.
 	maxWindow = 8 << 20
 )
 
-// Decode undoes the content codings of a body (case B21). The header's values,
-// joined by commas if there are several, name them in the order in which they
-// were applied (RFC 9110 §8.4); no layer may exceed limit bytes, which makes
-// bombs harmless. A body without content, or without a coding, comes back as it
-// is. A decoded body goes on without its Content-Encoding.
-func Decode(body []byte, contentEncoding string, limit int64) ([]byte, error) {
-	if contentEncoding == "" || len(body) == 0 {
+// Decode undoes the content coding of a body (case B21), which is named by the
+// values of its Content-Encoding fields (RFC 9110 §8.4). Several are refused
+// before anything is decoded, in an error of the code unsupported_encoding;
+// identity does not count. What is decoded may have limit bytes, and beyond 1 MiB
+// 128 times those of the body, which makes bombs harmless; grow is asked as in
+// ReadBody. A body without content, or without a coding, comes back as it is. A
+// decoded body goes on without its Content-Encoding.
+func Decode(body []byte, contentEncoding []string, limit int64, grow Grow) ([]byte, error) {
+	if len(body) == 0 {
 		return body, nil
 	}
-	var codings []string
-	for coding := range strings.SplitSeq(contentEncoding, ",") {
-		switch coding = strings.ToLower(strings.TrimSpace(coding)); coding {
-		case "", "identity":
-		case "gzip", "x-gzip", "deflate", "zstd":
-			codings = append(codings, coding)
-		default:
-			return nil, unsupportedEncoding("the content encoding of the body is not supported; send one of " + AcceptedEncodings + ", or none")
-		}
-		if len(codings) > maxCodings {
-			return nil, unsupportedEncoding("the body has too many content encodings; send one or none")
+	coding := ""
+	for _, value := range contentEncoding {
+		for name := range strings.SplitSeq(value, ",") {
+			name = strings.ToLower(strings.TrimSpace(name))
+			if name == "" || name == "identity" {
+				continue
+			}
+			if coding != "" {
+				return nil, unsupportedEncoding("the body has several content encodings; send one of " + AcceptedEncodings + ", or none")
+			}
+			coding = name
 		}
 	}
-	for len(codings) > 0 {
-		last := len(codings) - 1
-		var err error
-		if body, err = decode(body, codings[last], limit); err != nil {
-			return nil, err
-		}
-		codings = codings[:last]
+	switch coding {
+	case "":
+		return body, nil
+	case "gzip", "x-gzip", "deflate", "zstd":
+		return decode(body, coding, limit, grow)
 	}
-	return body, nil
+	return nil, unsupportedEncoding("the content encoding of the body is not supported; send one of " + AcceptedEncodings + ", or none")
 }
 
 // decode undoes one coding.
-func decode(body []byte, coding string, limit int64) ([]byte, error) {
+func decode(body []byte, coding string, limit int64, grow Grow) ([]byte, error) {
 	source := bytes.NewReader(body)
 	decoder, err := newDecoder(source, body, coding)
 	if err != nil {
 		return nil, undecodable
 	}
 	defer decoder.Close()
-	decoded, err := ReadBody(decoder, -1, limit)
-	if err != nil {
-		if _, tooLarge := errors.AsType[*RequestError](err); tooLarge {
-			return nil, err
+	most := max(freeSize, maxRatio*int64(len(body)))
+	// Whatever else fails is the client's fault.
+	var refused error
+	decoded, err := ReadBody(decoder, -1, min(limit, most), func(capacity int64) error {
+		if grow != nil {
+			refused = grow(capacity)
 		}
-		return nil, undecodable
+		return refused
+	})
+	if err != nil {
+		if refused != nil {
+			return nil, refused
+		}
+		if _, tooLarge := errors.AsType[*RequestError](err); !tooLarge {
+			return nil, undecodable
+		}
+		if most < limit {
+			return nil, &RequestError{Code: CodeBodyTooLarge, Message: "the body grows to more than 128 times its size when it is decoded; send it without a content encoding"}
+		}
+		return nil, err
 	}
 	if source.Len() > 0 {
 		return nil, invalidBody("the body goes on after its compressed content has ended")

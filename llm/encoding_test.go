@@ -5,7 +5,9 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"errors"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
@@ -53,20 +55,18 @@ func TestDecode(t *testing.T) {
 		contentEncoding string
 		with            []string
 	}{
-		"no coding":                       {"", nil},
-		"identity":                        {"identity", nil},
-		"nothing but commas":              {" , ,", nil},
-		"B21 gzip":                        {"gzip", []string{"gzip"}},
-		"B21 x-gzip in capitals":          {"X-GZIP", []string{"gzip"}},
-		"B21 deflate as zlib":             {"deflate", []string{"zlib"}},
-		"B21 deflate without zlib":        {"deflate", []string{"raw"}},
-		"B21 zstd":                        {"zstd", []string{"zstd"}},
-		"codings are undone from the end": {"deflate, gzip", []string{"zlib", "gzip"}},
-		"identity among others":           {"zstd,identity , gzip", []string{"zstd", "gzip"}},
-		"three on top of each other":      {"gzip,zstd,deflate", []string{"gzip", "zstd", "raw"}},
+		"no coding":                {"", nil},
+		"identity":                 {"identity", nil},
+		"nothing but commas":       {" , ,", nil},
+		"B21 gzip":                 {"gzip", []string{"gzip"}},
+		"B21 x-gzip in capitals":   {"X-GZIP", []string{"gzip"}},
+		"B21 deflate as zlib":      {"deflate", []string{"zlib"}},
+		"B21 deflate without zlib": {"deflate", []string{"raw"}},
+		"B21 zstd":                 {"zstd", []string{"zstd"}},
+		"identity among others":    {"identity , gzip,, identity", []string{"gzip"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			body, err := Decode(encode(t, []byte(plainBody), c.with...), c.contentEncoding, 1<<10)
+			body, err := Decode(encode(t, []byte(plainBody), c.with...), []string{c.contentEncoding}, 1<<10, nil)
 			if err != nil || string(body) != plainBody {
 				t.Errorf("decoded %q, %v", body, err)
 			}
@@ -81,24 +81,22 @@ func TestB21WhatCannotBeDecodedIsRefused(t *testing.T) {
 		contentEncoding string
 		code            string
 	}{
-		"an unknown coding":                {gzipped, "br", CodeUnsupportedEncoding},
-		"an unknown coding below a known":  {gzipped, "br, gzip", CodeUnsupportedEncoding},
-		"an unknown coding above a known":  {gzipped, "gzip, compress", CodeUnsupportedEncoding},
-		"a coding with a weight":           {gzipped, "gzip;q=1", CodeUnsupportedEncoding},
-		"two codings without a comma":      {gzipped, "gzip deflate", CodeUnsupportedEncoding},
-		"any coding":                       {gzipped, "*", CodeUnsupportedEncoding},
-		"four codings":                     {encode(t, []byte(plainBody), "gzip", "gzip", "gzip", "gzip"), "gzip,gzip,gzip,gzip", CodeUnsupportedEncoding},
-		"more codings than are undone":     {gzipped, strings.Repeat("gzip,", 10000), CodeUnsupportedEncoding},
-		"plain text that is called gzip":   {[]byte(plainBody), "gzip", CodeInvalidBody},
-		"plain text that is called zstd":   {[]byte(plainBody), "zstd", CodeInvalidBody},
-		"plain text that is called zlib":   {[]byte(plainBody), "deflate", CodeInvalidBody},
-		"gzip that is called zstd":         {gzipped, "zstd", CodeInvalidBody},
-		"codings in the wrong order":       {encode(t, []byte(plainBody), "zlib", "gzip"), "gzip, deflate", CodeInvalidBody},
-		"one coding less than was applied": {gzipped, "gzip, gzip", CodeInvalidBody},
-		"nothing inside but another layer": {encode(t, nil, "gzip"), "gzip, gzip", CodeInvalidBody},
+		"an unknown coding":                         {gzipped, "br", CodeUnsupportedEncoding},
+		"a coding with a weight":                    {gzipped, "gzip;q=1", CodeUnsupportedEncoding},
+		"chunks of AWS":                             {gzipped, "aws-chunked", CodeUnsupportedEncoding},
+		"two codings":                               {encode(t, []byte(plainBody), "gzip", "zstd"), "gzip, zstd", CodeUnsupportedEncoding},
+		"two codings of which one is not known":     {gzipped, "br, gzip", CodeUnsupportedEncoding},
+		"two codings around what cannot be decoded": {[]byte(plainBody), "gzip, gzip", CodeUnsupportedEncoding},
+		"two codings without a comma":               {gzipped, "gzip deflate", CodeUnsupportedEncoding},
+		"any coding":                                {gzipped, "*", CodeUnsupportedEncoding},
+		"more codings than can be":                  {gzipped, strings.Repeat("gzip,", 10000), CodeUnsupportedEncoding},
+		"plain text that is called gzip":            {[]byte(plainBody), "gzip", CodeInvalidBody},
+		"plain text that is called zstd":            {[]byte(plainBody), "zstd", CodeInvalidBody},
+		"plain text that is called zlib":            {[]byte(plainBody), "deflate", CodeInvalidBody},
+		"gzip that is called zstd":                  {gzipped, "zstd", CodeInvalidBody},
 	} {
 		t.Run(name, func(t *testing.T) {
-			body, err := Decode(c.body, c.contentEncoding, 1<<20)
+			body, err := Decode(c.body, []string{c.contentEncoding}, 1<<20, nil)
 			wantCode(t, err, c.code)
 			if body != nil {
 				t.Errorf("got %q besides the error", body)
@@ -112,19 +110,19 @@ func TestDecodeRefusesDamage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			encoded := encode(t, []byte(plainBody), name)
 			for cut := 1; cut < len(encoded); cut++ {
-				if _, err := Decode(encoded[:cut], coding, 1<<20); err == nil {
+				if _, err := Decode(encoded[:cut], []string{coding}, 1<<20, nil); err == nil {
 					t.Errorf("%d of %d bytes were accepted", cut, len(encoded))
 				}
 			}
 			for _, garbage := range []string{"\x00", "{", plainBody} {
-				_, err := Decode(append(bytes.Clone(encoded), garbage...), coding, 1<<20)
+				_, err := Decode(append(bytes.Clone(encoded), garbage...), []string{coding}, 1<<20, nil)
 				wantCode(t, err, CodeInvalidBody)
 			}
 			if name == "raw" {
 				return // It has no checksum.
 			}
 			encoded[len(encoded)-1] ^= 1
-			_, err := Decode(encoded, coding, 1<<20)
+			_, err := Decode(encoded, []string{coding}, 1<<20, nil)
 			wantCode(t, err, CodeInvalidBody)
 		})
 	}
@@ -132,12 +130,12 @@ func TestDecodeRefusesDamage(t *testing.T) {
 
 func TestDecodeKeepsABodyWithoutContent(t *testing.T) {
 	for _, coding := range []string{"gzip", "zstd", "br", "identity"} {
-		if body, err := Decode(nil, coding, 10); err != nil || body != nil {
+		if body, err := Decode(nil, []string{coding}, 10, nil); err != nil || body != nil {
 			t.Errorf("%s: got %q, %v", coding, body, err)
 		}
 	}
 	for name, coding := range codingOf {
-		body, err := Decode(encode(t, nil, name), coding, 10)
+		body, err := Decode(encode(t, nil, name), []string{coding}, 10, nil)
 		if err != nil || len(body) != 0 {
 			t.Errorf("nothing in %s: got %q, %v", name, body, err)
 		}
@@ -146,32 +144,85 @@ func TestDecodeKeepsABodyWithoutContent(t *testing.T) {
 
 func TestDecodeJoinsTheMembersOfOneCoding(t *testing.T) {
 	for _, name := range []string{"gzip", "zstd"} {
-		body, err := Decode(append(encode(t, []byte(`{"a":`), name), encode(t, []byte(`1}`), name)...), name, 7)
+		body, err := Decode(append(encode(t, []byte(`{"a":`), name), encode(t, []byte(`1}`), name)...), []string{name}, 7, nil)
 		if err != nil || string(body) != `{"a":1}` {
 			t.Errorf("%s: decoded %q, %v", name, body, err)
 		}
 	}
 }
 
-func TestDecodeLimitsEveryLayer(t *testing.T) {
+func TestSeveralFieldsOfContentEncodingAreOneList(t *testing.T) {
+	gzipped := encode(t, []byte(plainBody), "gzip")
+	body, err := Decode(gzipped, []string{"identity", "gzip"}, 1<<10, nil)
+	if err != nil || string(body) != plainBody {
+		t.Errorf("decoded %q, %v", body, err)
+	}
+	_, err = Decode(gzipped, []string{"gzip", "gzip"}, 1<<10, nil)
+	wantCode(t, err, CodeUnsupportedEncoding)
+}
+
+func TestDecodeLimitsWhatComesOut(t *testing.T) {
 	const size = 1000
 	content := bytes.Repeat([]byte{'a'}, size)
 	for name, coding := range codingOf {
-		body, err := Decode(encode(t, content, name), coding, size)
+		body, err := Decode(encode(t, content, name), []string{coding}, size, nil)
 		if err != nil || len(body) != size {
 			t.Errorf("%s of exactly the limit: got %d bytes, %v", name, len(body), err)
 		}
-		_, err = Decode(encode(t, content, name), coding, size-1)
+		_, err = Decode(encode(t, content, name), []string{coding}, size-1, nil)
 		wantCode(t, err, CodeBodyTooLarge)
 	}
-	// A layer may be larger than what it holds.
-	layer := encode(t, []byte("x"), "zlib")
-	outer := encode(t, layer, "gzip")
-	if body, err := Decode(outer, "deflate, gzip", int64(len(layer))); err != nil || string(body) != "x" {
-		t.Errorf("got %q, %v", body, err)
+}
+
+func TestABodyMayNotGrowTooMuch(t *testing.T) {
+	for name, coding := range codingOf {
+		t.Run(name, func(t *testing.T) {
+			small := encode(t, make([]byte, freeSize), name)
+			if body, err := Decode(small, []string{coding}, 64<<20, nil); err != nil || len(body) != freeSize {
+				t.Errorf("1 MiB: got %d bytes, %v", len(body), err)
+			}
+			for _, over := range [][]byte{encode(t, make([]byte, freeSize+1), name), bombOf(t, name, 32<<20)} {
+				_, err := Decode(over, []string{coding}, 64<<20, nil)
+				wantCode(t, err, CodeBodyTooLarge)
+				if !strings.Contains(err.Error(), "128 times") {
+					t.Errorf("%d bytes: %v", len(over), err)
+				}
+			}
+		})
 	}
-	_, err := Decode(outer, "deflate, gzip", int64(len(layer))-1)
-	wantCode(t, err, CodeBodyTooLarge)
+	// A text that shrinks as texts do.
+	content := append(noise(64<<10), strings.Repeat(plainBody, 2<<20/len(plainBody))...)
+	if body, err := Decode(encode(t, content, "gzip"), []string{"gzip"}, 64<<20, nil); err != nil || !bytes.Equal(body, content) {
+		t.Errorf("got %d bytes, %v", len(body), err)
+	}
+}
+
+func TestDecodeAsksBeforeItGrows(t *testing.T) {
+	errFull := errors.New("no room")
+	for name, coding := range codingOf {
+		t.Run(name, func(t *testing.T) {
+			encoded := encode(t, make([]byte, 100<<10), name)
+			var asked []int64
+			body, err := Decode(encoded, []string{coding}, 1<<20, func(capacity int64) error {
+				asked = append(asked, capacity)
+				return nil
+			})
+			if err != nil || len(asked) < 2 || asked[0] != firstRead || asked[len(asked)-1] != int64(cap(body)) {
+				t.Errorf("got a buffer of %d bytes, %v; was asked for %d", cap(body), err, asked)
+			}
+			for refusedAt := range len(asked) {
+				body, err := Decode(encoded, []string{coding}, 1<<20, func(capacity int64) error {
+					if capacity == asked[refusedAt] {
+						return errFull
+					}
+					return nil
+				})
+				if !errors.Is(err, errFull) || body != nil {
+					t.Errorf("refused %d bytes: got %d, %v", asked[refusedAt], len(body), err)
+				}
+			}
+		})
+	}
 }
 
 func TestB21ABombIsDefusedWithoutItsMemory(t *testing.T) {
@@ -182,18 +233,13 @@ func TestB21ABombIsDefusedWithoutItsMemory(t *testing.T) {
 			if len(bomb) >= limit {
 				t.Fatalf("no bomb: %d bytes", len(bomb))
 			}
-			for contentEncoding, body := range map[string][]byte{
-				coding:            bomb,
-				coding + ", gzip": encode(t, bomb, "gzip"),
-			} {
-				used := allocated(func() {
-					_, err := Decode(body, contentEncoding, limit)
-					wantCode(t, err, CodeBodyTooLarge)
-				})
-				// The buffer grows to the limit by doubling; zstd has a window.
-				if most := uint64(4*limit + maxWindow + maxWindow/2); used > most {
-					t.Errorf("%s: %d bytes were allocated, at most %d are needed", contentEncoding, used, most)
-				}
+			used := allocated(func() {
+				_, err := Decode(bomb, []string{coding}, limit, nil)
+				wantCode(t, err, CodeBodyTooLarge)
+			})
+			// The buffer grows to the limit by doubling; zstd has a window.
+			if most := uint64(4*limit + maxWindow + maxWindow/2); used > most {
+				t.Errorf("%d bytes were allocated, at most %d are needed", used, most)
 			}
 		})
 	}
@@ -219,6 +265,13 @@ func bombOf(t *testing.T, name string, size int) []byte {
 	return append(encoded.Bytes()[:first:first], bytes.Repeat(encoded.Bytes()[first:], size/len(zeros)-1)...)
 }
 
+// noise is so many bytes that nothing compresses.
+func noise(size int) []byte {
+	content := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(content)
+	return content
+}
+
 // allocated is how many bytes do allocates.
 func allocated(do func()) uint64 {
 	var before, after runtime.MemStats
@@ -236,7 +289,7 @@ func TestDecodeRefusesAWindowThatNobodyHasToSupport(t *testing.T) {
 			t.Fatal(err)
 		}
 		// More than one write, or the content's size would be the window.
-		content := bytes.Repeat([]byte("0123456789abcdef"), window/8)
+		content := noise(2 * window)
 		for len(content) > 0 {
 			n := min(len(content), 1<<20)
 			if _, err := w.Write(content[:n]); err != nil {
@@ -247,7 +300,7 @@ func TestDecodeRefusesAWindowThatNobodyHasToSupport(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		body, err := Decode(encoded.Bytes(), "zstd", 64<<20)
+		body, err := Decode(encoded.Bytes(), []string{"zstd"}, 64<<20, nil)
 		wantCode(t, err, code)
 		if err == nil && len(body) != 2*window {
 			t.Errorf("decoded %d bytes of %d", len(body), 2*window)
@@ -255,7 +308,7 @@ func TestDecodeRefusesAWindowThatNobodyHasToSupport(t *testing.T) {
 	}
 	// A header alone, which asks for 2 GiB.
 	used := allocated(func() {
-		_, err := Decode([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00}, "zstd", 64<<20)
+		_, err := Decode([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00}, []string{"zstd"}, 64<<20, nil)
 		wantCode(t, err, CodeInvalidBody)
 	})
 	if used > 2*maxWindow {
@@ -266,7 +319,7 @@ func TestDecodeRefusesAWindowThatNobodyHasToSupport(t *testing.T) {
 func TestAcceptedEncodingsAreAccepted(t *testing.T) {
 	for coding := range strings.SplitSeq(AcceptedEncodings, ", ") {
 		encoded := encode(t, []byte(plainBody), map[string]string{"gzip": "gzip", "deflate": "zlib", "zstd": "zstd"}[coding])
-		if body, err := Decode(encoded, coding, 1<<10); err != nil || string(body) != plainBody {
+		if body, err := Decode(encoded, []string{coding}, 1<<10, nil); err != nil || string(body) != plainBody {
 			t.Errorf("%s: got %q, %v", coding, body, err)
 		}
 	}

@@ -16,6 +16,8 @@ const (
 	TypeOAuth2Authentication = "oauth2_authentication_error"
 	// TypeUpstream: the LLM refused the gateway or could not be reached.
 	TypeUpstream = "upstream_error"
+	// TypeOverloaded: the gateway has no room for the request right now.
+	TypeOverloaded = "overloaded_error"
 )
 
 // Words for the member `code` of an error body that blames the request.
@@ -34,6 +36,9 @@ const (
 	// CodeUnsupportedEncoding: the body has a content coding that the gateway
 	// does not know.
 	CodeUnsupportedEncoding = "unsupported_encoding"
+	// CodeUnsupportedContentType: servers would read different things from a
+	// body of this content type.
+	CodeUnsupportedContentType = "unsupported_content_type"
 	// CodeModelNotFound: the gateway has no such model.
 	CodeModelNotFound = "model_not_found"
 )
@@ -52,7 +57,7 @@ func (e *RequestError) Status() int {
 	switch e.Code {
 	case CodeBodyTooLarge:
 		return http.StatusRequestEntityTooLarge
-	case CodeUnsupportedEncoding:
+	case CodeUnsupportedEncoding, CodeUnsupportedContentType:
 		return http.StatusUnsupportedMediaType
 	case CodeModelNotFound:
 		return http.StatusNotFound

@@ -19,7 +19,8 @@ const nameTooLong = "model is longer than 256 bytes"
 // It refuses names that servers would read differently, or that a path could
 // not hold (case B23): empty ones, longer ones than 256 bytes, control
 // characters, what is not UTF-8, white space at the beginning or the end of a
-// segment, empty segments and dot segments. The code of the error says where
+// segment, empty segments, dot segments, and characters that nobody sees or that
+// turn the text around them, such as bidirectional controls. The code of the error says where
 // the client has to look: invalid_body for names from a body or a form,
 // invalid_path for those from a query or a path.
 func ParseName(name string, where Location) (prefix, rest string, prefixed bool, err error) {
@@ -48,6 +49,8 @@ func nameFault(name string) string {
 		return "model is not valid UTF-8"
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return "model holds a control character"
+	case strings.ContainsFunc(name, isUnseen):
+		return "model holds a character that cannot be seen or that turns the text around"
 	case HasDotSegments(name):
 		return "model holds a segment that climbs or stays, such as two dots"
 	}
@@ -60,6 +63,12 @@ func nameFault(name string) string {
 		}
 	}
 	return ""
+}
+
+// isUnseen says which characters show nothing, or turn the text around them: two
+// names that look alike could be different models.
+func isUnseen(r rune) bool {
+	return r >= utf8.RuneSelf && unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 func invalidBody(message string) error {

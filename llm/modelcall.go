@@ -16,8 +16,15 @@ var modelEndpoints = []string{
 
 // Where these endpoints stand, and in Azure's way, behind the name of a model.
 var (
-	endpointRoots   = []string{"/v1", "", "/v2", "/openai/v1", "/anthropic/v1"}
+	endpointRoots   = []string{"/v1", "", "/v2", "/openai/v1", "/openai", "/anthropic/v1"}
 	deploymentRoots = []string{"/openai/deployments/", "/deployments/"}
+)
+
+// modelVerbs run the model before them in a path below modelRoots, and do no
+// more: unlike batchEmbedContents, whose parts name models themselves.
+var (
+	modelVerbs = []string{":generateContent", ":streamGenerateContent", ":countTokens", ":embedContent", ":predict"}
+	modelRoots = []string{"/v1beta/models/", "/v1/models/", "/v1beta1/models/", "/models/"}
 )
 
 const realtimeEndpoint = "/realtime"
@@ -37,9 +44,14 @@ func IsModelCall(method string, u *url.URL, found Found) bool {
 	case found.Where&InPath != 0 && IsModelRetrieval(method, u.Path):
 		return true
 	case found.Where&InPath != 0:
-		_, endpoint, _ := strings.Cut(found.deployment, "/")
-		return method == http.MethodPost && slices.Contains(modelEndpoints, "/"+endpoint) &&
-			slices.ContainsFunc(deploymentRoots, func(root string) bool { return path == root+found.deployment })
+		if method != http.MethodPost || found.path.end > len(path) {
+			return false
+		}
+		root, rest := path[:found.path.start], path[found.path.end:]
+		if found.path.deployment {
+			return slices.Contains(deploymentRoots, root) && slices.Contains(modelEndpoints, rest)
+		}
+		return slices.Contains(modelRoots, root) && slices.Contains(modelVerbs, rest)
 	case found.Where&(InBody|InForm) != 0:
 		return method == http.MethodPost && slices.ContainsFunc(endpointRoots, func(root string) bool {
 			endpoint, ok := strings.CutPrefix(path, root)
@@ -47,24 +59,15 @@ func IsModelCall(method string, u *url.URL, found Found) bool {
 		})
 	case found.Where == InQuery:
 		endpoint, ok := strings.CutSuffix(path, realtimeEndpoint)
-		return (method == http.MethodGet || method == http.MethodConnect) && ok && !namesDeployment(u) &&
-			(slices.Contains(endpointRoots, endpoint) || endpoint == "/openai")
+		return (method == http.MethodGet || method == http.MethodConnect) && ok && found.Chooser == "" && hasPlainQuery(u) &&
+			slices.Contains(endpointRoots, endpoint)
 	default:
 		return false
 	}
 }
 
-// namesDeployment reports whether a query holds the parameter by which Azure's
-// realtime sessions name a model.
-func namesDeployment(u *url.URL) bool {
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return true
-	}
-	for name := range query {
-		if strings.EqualFold(name, "deployment") {
-			return true
-		}
-	}
-	return false
+// hasPlainQuery reports whether a query is one that no server has to guess at.
+func hasPlainQuery(u *url.URL) bool {
+	_, err := url.ParseQuery(u.RawQuery)
+	return err == nil
 }

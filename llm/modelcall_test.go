@@ -56,7 +56,7 @@ func TestWhatReachesNothingButItsModel(t *testing.T) {
 	} {
 		t.Run(test.method+" "+test.target, func(t *testing.T) {
 			u := parseTarget(t, test.target)
-			found, err := FindInURL(u)
+			found, err := FindInURL(http.MethodGet, u)
 			if err != nil {
 				// Nobody is asked then.
 				if test.want {

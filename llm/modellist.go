@@ -2,6 +2,7 @@ package llm
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,18 +55,30 @@ func AppendModelList(dst []byte, models []ModelInfo) []byte {
 	return append(dst, '}')
 }
 
+// modelLists are the paths of the list of models, as OpenAI's and Azure's clients
+// have them.
+var modelLists = [...]string{"/v1/models", "/models", "/openai/models", "/openai/v1/models"}
+
 // IsModelList reports whether a request asks for the list of models: GET or HEAD
-// of /v1/models or /models.
+// of /v1/models, /models, or Azure's /openai/models and /openai/v1/models.
 func IsModelList(method, path string) bool {
 	if method != http.MethodGet && method != http.MethodHead {
 		return false
 	}
 	path = strings.TrimSuffix(path, "/")
-	return path == "/v1/models" || path == "/models"
+	return slices.Contains(modelLists[:], path)
 }
 
 // IsModelRetrieval reports whether a request asks for one model: GET or HEAD of
-// a path below /v1/models.
+// a path below /v1/models, /openai/models or /openai/v1/models.
 func IsModelRetrieval(method, path string) bool {
-	return (method == http.MethodGet || method == http.MethodHead) && strings.HasPrefix(path, modelsPath)
+	if method != http.MethodGet && method != http.MethodHead {
+		return false
+	}
+	for _, list := range modelLists {
+		if list != "/models" && strings.HasPrefix(path, list+"/") {
+			return true
+		}
+	}
+	return false
 }

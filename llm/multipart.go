@@ -17,18 +17,6 @@ const (
 	maxBoundary = 70
 )
 
-// IsForm says whether a request's Content-Type fields announce a multipart
-// form, which is the only kind of multipart body that has fields.
-func IsForm(contentType []string) bool {
-	for _, value := range contentType {
-		mediaType, _, _ := strings.Cut(value, ";")
-		if strings.EqualFold(strings.TrimSpace(mediaType), "multipart/form-data") {
-			return true
-		}
-	}
-	return false
-}
-
 // FindFormModel finds the field `model` of a multipart form (RFC 7578), and
 // whether there is one, wherever among the other parts it is. Names are
 // compared as in FindModel: two that differ at most in case are ambiguous, and
@@ -42,54 +30,81 @@ func IsForm(contentType []string) bool {
 // boundary without escapes and UTF-8 as the charset. Everything that the usual
 // clients send is that plain.
 func FindFormModel(body []byte, contentType []string) (Model, bool, error) {
-	boundary, err := formBoundary(contentType)
+	found, err := scanForm(body, contentType)
 	if err != nil {
 		return Model{}, false, err
 	}
+	return found.model, found.model.End > 0, nil
+}
+
+// formFields is what one look at a multipart form finds.
+type formFields struct {
+	// model is the field `model`; its End is 0 if there is none.
+	model Model
+	// chooser is what else may choose a model; see Found.Chooser.
+	chooser string
+	// variant says that a field is called `model` in another spelling.
+	variant bool
+	// delimiter is how long the delimiter is with which the body begins.
+	delimiter int
+}
+
+// scanForm is FindFormModel, and finds the rest of formFields in the same look.
+func scanForm(body []byte, contentType []string) (formFields, error) {
+	boundary, err := formBoundary(contentType)
+	if err != nil {
+		return formFields{}, err
+	}
 	delimiter := []byte("--" + boundary)
 	if !bytes.HasPrefix(body, delimiter) {
-		return Model{}, false, invalidBody("the form must begin with the boundary that its content type names")
+		return formFields{}, invalidBody("the form must begin with the boundary that its content type names")
 	}
-	var model Model
-	found, fields := false, 0
+	f := formFields{delimiter: len(delimiter)}
+	models := 0
 	at := len(delimiter)
 	// Once more than there may be parts, for what closes the form.
 	for range maxParts + 1 {
 		if rest, last := bytes.CutPrefix(body[at:], []byte("--")); last {
 			if len(rest) > 0 && string(rest) != "\r\n" {
-				return Model{}, false, invalidBody("the form must end with its closing boundary")
+				return formFields{}, invalidBody("the form must end with its closing boundary")
 			}
-			return model, found, nil
+			return f, nil
 		}
 		if !bytes.HasPrefix(body[at:], []byte("\r\n")) {
-			return Model{}, false, invalidBody("a boundary of the form must stand on a line of its own that ends in CRLF")
+			return formFields{}, invalidBody("a boundary of the form must stand on a line of its own that ends in CRLF")
 		}
 		start := at + len("\r\n")
 		end, err := nextDelimiter(body, start, delimiter)
 		if err != nil {
-			return Model{}, false, err
+			return formFields{}, err
 		}
 		at = end + len("\r\n") + len(delimiter)
 		p, err := readPart(body[start:end])
 		if err != nil {
-			return Model{}, false, err
+			return formFields{}, err
 		}
-		if !strings.EqualFold(p.name, modelKey) {
+		key := fieldKeyword(p.name)
+		chooser := key.chooser()
+		f.variant = f.variant || chooser == modelVariant
+		if f.chooser == "" {
+			f.chooser = chooser
+		}
+		if !key.isModel() {
 			continue
 		}
-		if fields++; fields > 1 {
-			return Model{}, false, ambiguousModel("the form names the model more than once; name it once")
+		if models++; models > 1 {
+			return formFields{}, ambiguousModel("the form names the model more than once; name it once")
 		}
-		if p.name != modelKey {
+		if !key.exact {
 			continue
 		}
 		value := body[start+p.content : end]
 		if err := p.checkModel(value); err != nil {
-			return Model{}, false, err
+			return formFields{}, err
 		}
-		model, found = Model{Name: string(value), Start: start + p.content, End: end}, true
+		f.model = Model{Name: string(value), Start: start + p.content, End: end}
 	}
-	return Model{}, false, invalidBody("the form has more than 1000 parts")
+	return formFields{}, invalidBody("the form has more than 1000 parts")
 }
 
 // formBoundary reads the boundary from a request's Content-Type fields.

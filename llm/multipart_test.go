@@ -296,7 +296,7 @@ func FuzzFormModel(f *testing.F) {
 		if string(body[model.Start:model.End]) != model.Name {
 			t.Fatalf("the span holds %q", body[model.Start:model.End])
 		}
-		replaced := ReplaceFormModel(body, model, "other/模型")
+		replaced := applied(body, Edit{model.Start, model.End, []byte("other/模型")})
 		if _, values, err = readModels(replaced, contentType); err != nil || len(values) != 1 || values[0] != "other/模型" {
 			t.Fatalf("mime/multipart reads %q, %v from %q", values, err, replaced)
 		}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // modelsPath is followed by a model, slashes and all.
@@ -27,59 +28,149 @@ func ReadsBody(method, path string) bool {
 	return true
 }
 
-// findPathModel finds the model in a URL's path, and whether there is one. It
-// reads the escaped path, where a slash of the name may be told from one of the
-// path. deployment is the whole escaped rest of a path in Azure's way.
-func findPathModel(u *url.URL) (name, deployment string, found bool) {
-	prefix := modelPathPrefix(u.Path)
-	if prefix == "" {
-		return "", "", false
-	}
-	escaped := u.EscapedPath()
-	escaped = escaped[escapedOffset(escaped, len(prefix)):]
-	if prefix != modelsPath {
-		deployment = escaped
-		escaped, _, _ = strings.Cut(escaped, "/")
-	}
-	if escaped == "" {
-		return "", "", false
-	}
-	// What EscapedPath returns can always be decoded.
-	name, _ = url.PathUnescape(escaped)
-	return name, deployment, true
+// A pathModel is the model that a URL's path names.
+type pathModel struct {
+	name string
+	// start and end enclose the name in the escaped path.
+	start, end int
+	// deployment says that the name is that of a deployment, in Azure's way.
+	deployment bool
+	// verb says that a verb follows the name, in Google's way.
+	verb bool
 }
 
-// modelPathPrefix is what stands before the model in a path: in Azure's way, a
-// segment called `deployments`, and in Google's, one called `models`. It may be
-// any, since a base URL may end where such a path goes on, and the server behind
-// it would run that model whatever the body says.
-func modelPathPrefix(path string) string {
+// findPathModel finds the model in a URL's path, and whether there is one. It
+// reads the escaped path, where a slash of the name may be told from one of the
+// path.
+func findPathModel(method string, u *url.URL) (p pathModel, found bool, err error) {
+	prefix, marker := modelPathPrefix(u.Path)
+	if prefix == "" {
+		return pathModel{}, false, nil
+	}
+	escaped := u.EscapedPath()
+	p.start = escapedOffset(escaped, len(prefix))
+	rest := escaped[p.start:]
+	if rest == "" {
+		return pathModel{}, false, nil
+	}
+	length := len(rest)
+	if p.deployment = marker == deploymentsMarker; p.deployment {
+		if length, err = deploymentLength(rest); length == 0 {
+			return pathModel{}, false, err
+		}
+	} else if acts(method) {
+		if length, err = verbStart(rest); err != nil {
+			return pathModel{}, false, err
+		}
+	}
+	p.end = p.start + length
+	p.verb = !p.deployment && p.end < len(escaped)
+	// What EscapedPath returns can always be decoded.
+	p.name, _ = url.PathUnescape(escaped[p.start:p.end])
+	return p, true, nil
+}
+
+// Segments behind which a path names a model, in Azure's way and in Google's.
+const (
+	deploymentsMarker = "/deployments/"
+	modelsMarker      = "/models/"
+)
+
+// deploymentLength is how much of an escaped path behind `deployments/` is the
+// model: the first segment if there is an escaped slash in it; else all before
+// an endpoint that is known, since the SDKs put the model into the path without
+// escaping it; else the first segment. It is 0 if there is no model.
+func deploymentLength(rest string) (int, error) {
+	first, _, _ := strings.Cut(rest, "/")
+	if first == "" || holdsEscapedSlash(first) {
+		return len(first), nil
+	}
+	plain, _ := url.PathUnescape(rest)
+	longest := 0
+	for _, endpoint := range modelEndpoints {
+		if len(endpoint) > longest && len(endpoint) < len(plain) && strings.HasSuffix(plain, endpoint) {
+			longest = len(endpoint)
+		}
+	}
+	switch {
+	case longest == 0:
+		return len(first), nil
+	case holdsEscapedSlash(rest):
+		return 0, ambiguousModel("the path holds plain and escaped slashes of the deployment; escape all of them")
+	case strings.Contains(strings.ToLower(plain), deploymentsMarker):
+		return 0, ambiguousModel("the path names two deployments; name one")
+	}
+	return escapedOffset(rest, len(plain)-longest), nil
+}
+
+func holdsEscapedSlash(escaped string) bool {
+	return strings.Contains(escaped, "%2F") || strings.Contains(escaped, "%2f")
+}
+
+// acts says whether a request may have a verb behind the model in its path.
+func acts(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete:
+		return false
+	}
+	return true
+}
+
+// verbStart is where the verb begins in an escaped path behind `models/`: at
+// the last colon of the last segment, if only letters follow. Without one it is
+// the end. An escaped verb is one to some servers, and to others a part of the
+// name.
+func verbStart(rest string) (int, error) {
+	plain, _ := url.PathUnescape(rest)
+	segment := plain[strings.LastIndexByte(plain, '/')+1:]
+	colon := strings.LastIndexByte(segment, ':')
+	if colon < 0 || colon == len(segment)-1 || strings.ContainsFunc(segment[colon+1:], isNoLetter) {
+		return len(rest), nil
+	}
+	verb := segment[colon:]
+	if !strings.HasSuffix(rest, verb) {
+		return 0, ambiguousModel("the path has escapes in what stands behind the last colon; write the verb plainly")
+	}
+	return len(rest) - len(verb), nil
+}
+
+func isNoLetter(r rune) bool { return 'a' > r|0x20 || r|0x20 > 'z' || r >= utf8.RuneSelf }
+
+// modelPathPrefix is what stands before the model in a path, and the marker with
+// which it ends. The marker may be anywhere, since a base URL may end where such
+// a path goes on, and the server behind it would run that model whatever the body
+// says.
+func modelPathPrefix(path string) (prefix, marker string) {
 	if strings.HasPrefix(path, modelsPath) {
-		return modelsPath
+		return modelsPath, modelsMarker
 	}
 	for at := range len(path) {
-		for _, marker := range [...]string{"/deployments/", "/models/"} {
+		for _, marker := range [...]string{deploymentsMarker, modelsMarker} {
 			if end := at + len(marker); end <= len(path) && strings.EqualFold(path[at:end], marker) {
-				return path[:end]
+				return path[:end], marker
 			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
-// replacePathModel puts another name in the place of the model in a URL's path,
-// and leaves every other byte of the escaped path alone. A slash of a name that
-// was not there before is escaped.
-func replacePathModel(u *url.URL, old, name string) {
-	prefix := modelPathPrefix(u.Path)
-	if prefix == "" || !strings.HasPrefix(u.Path[len(prefix):], old) {
+// rename puts another name in the place of the model in a URL's path, and leaves
+// every other byte of the escaped path alone. A slash that was not there before
+// is escaped, and in a deployment, which is one segment to servers, every slash.
+func (p pathModel) rename(u *url.URL, name string) {
+	escaped := u.EscapedPath()
+	if p.end > len(escaped) {
 		return
 	}
-	escaped := u.EscapedPath()
-	start := escapedOffset(escaped, len(prefix))
-	end := start + escapedOffset(escaped[start:], len(old))
-	escaped = escaped[:start] + replaceEscaped(escaped[start:end], old, name, url.PathEscape) + escaped[end:]
-	setEscapedPath(u, escaped)
+	raw := escaped[p.start:p.end]
+	if plain, err := url.PathUnescape(raw); err != nil || plain != p.name {
+		return
+	}
+	renamed := replaceEscaped(raw, p.name, name, url.PathEscape)
+	if p.deployment && strings.Contains(renamed, "/") {
+		renamed = url.PathEscape(name)
+	}
+	setEscapedPath(u, escaped[:p.start]+renamed+escaped[p.end:])
 }
 
 // setEscapedPath sets a path that is escaped already, and properly.
@@ -89,58 +180,4 @@ func setEscapedPath(u *url.URL, escaped string) {
 	if u.EscapedPath() != escaped {
 		u.RawPath = escaped
 	}
-}
-
-// HasDotSegments says whether a decoded path has a segment `.` or `..`, with
-// which it would climb out of where it was sent (case P01). It reads the path
-// as the most lenient server would: a backslash separates segments too, a
-// segment ends at its `;` parameters, and both dots and separators may be
-// percent-encoded once more.
-func HasDotSegments(path string) bool {
-	if !strings.ContainsAny(path, ".%") {
-		return false
-	}
-	dots, other, parameters := 0, false, false
-	for {
-		c, size := lenientByte(path)
-		switch {
-		case size == 0 || c == '/' || c == '\\':
-			if !other && (dots == 1 || dots == 2) {
-				return true
-			}
-			if size == 0 {
-				return false
-			}
-			dots, other, parameters = 0, false, false
-		case parameters:
-		case c == ';':
-			parameters = true
-		case c == '.':
-			dots++
-		default:
-			other = true
-		}
-		path = path[size:]
-	}
-}
-
-// lenientByte is the first byte of a path, decoded if it is a percent-encoded
-// separator or dot, and how many bytes it takes.
-func lenientByte(path string) (c byte, size int) {
-	if path == "" {
-		return 0, 0
-	}
-	if len(path) >= 3 && path[0] == '%' {
-		switch strings.ToLower(path[1:3]) {
-		case "2e":
-			return '.', 3
-		case "2f":
-			return '/', 3
-		case "5c":
-			return '\\', 3
-		case "3b":
-			return ';', 3
-		}
-	}
-	return path[0], 1
 }

@@ -6,51 +6,38 @@ import (
 )
 
 // findQueryModel finds the parameter `model` of a raw query, and whether there
-// is one. Names are compared unescaped, and two that differ at most in case are
-// ambiguous, as in a body. A semicolon separates parameters for some servers
-// and is refused by others (Go drops the parameter), so one next to a `model`
-// is ambiguous too; elsewhere it is nobody's business.
-func findQueryModel(rawQuery string) (name string, found bool, err error) {
+// is one, and what else may choose a model; see Found.Chooser. Names are
+// compared unescaped, and two that differ at most in case are ambiguous, as in a
+// body. A semicolon separates parameters for some servers and is refused by
+// others (Go drops the parameter), so one next to a `model` is ambiguous too;
+// elsewhere it is nobody's business.
+func findQueryModel(rawQuery string) (name string, found bool, chooser string, err error) {
 	keys := 0
 	for pair := range strings.SplitSeq(rawQuery, "&") {
-		if strings.Contains(pair, ";") {
-			for part := range strings.SplitSeq(pair, ";") {
-				if _, folded := isModelParameter(part); folded {
-					return "", false, ambiguousModel("the query separates model from other parameters by a semicolon; use an ampersand")
+		for parameter := range strings.SplitSeq(pair, ";") {
+			raw, value, _ := strings.Cut(parameter, "=")
+			key := parameterKeyword(raw)
+			if chooser == "" {
+				chooser = key.chooser()
+			}
+			if !key.isModel() {
+				continue
+			}
+			if len(parameter) < len(pair) {
+				return "", false, "", ambiguousModel("the query separates model from other parameters by a semicolon; use an ampersand")
+			}
+			if keys++; keys > 1 {
+				return "", false, "", ambiguousModel("the query names the model more than once; name it once")
+			}
+			if key.exact {
+				if name, err = url.QueryUnescape(value); err != nil {
+					return "", false, "", invalidPath("model in the query is not properly percent-encoded")
 				}
+				found = true
 			}
-			continue
-		}
-		exact, folded := isModelParameter(pair)
-		if !folded {
-			continue
-		}
-		if keys++; keys > 1 {
-			return "", false, ambiguousModel("the query names the model more than once; name it once")
-		}
-		if exact {
-			_, value, _ := strings.Cut(pair, "=")
-			if name, err = url.QueryUnescape(value); err != nil {
-				return "", false, invalidPath("model in the query is not properly percent-encoded")
-			}
-			found = true
 		}
 	}
-	return name, found, nil
-}
-
-// isModelParameter says whether a raw `name=value` is named `model`, and
-// whether it is if case does not matter.
-func isModelParameter(pair string) (exact, folded bool) {
-	key, _, _ := strings.Cut(pair, "=")
-	if strings.Contains(key, "%") && len(key) <= len(modelKey)*len("%xx") {
-		unescaped, err := url.QueryUnescape(key)
-		if err != nil {
-			return false, false
-		}
-		key = unescaped
-	}
-	return key == modelKey, strings.EqualFold(key, modelKey)
+	return name, found, chooser, nil
 }
 
 // replaceQueryModel puts another name in the place of the parameter `model`,
@@ -59,8 +46,11 @@ func replaceQueryModel(rawQuery, old, name string) string {
 	start := 0
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		end := start + len(pair)
-		if exact, _ := isModelParameter(pair); exact {
-			key, value, _ := strings.Cut(pair, "=")
+		key, value, _ := strings.Cut(pair, "=")
+		if word := parameterKeyword(key); word.isModel() && word.exact {
+			if plain, err := url.QueryUnescape(value); err != nil || plain != old {
+				return rawQuery
+			}
 			return rawQuery[:start+len(key)] + "=" + replaceEscaped(value, old, name, url.QueryEscape) + rawQuery[end:]
 		}
 		start = end + 1

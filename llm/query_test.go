@@ -1,6 +1,9 @@
 package llm
 
-import "testing"
+import (
+	"net/http"
+	"testing"
+)
 
 func TestFindModelInQuery(t *testing.T) {
 	for _, c := range []struct{ name, query, want, code string }{
@@ -37,7 +40,7 @@ func TestFindModelInQuery(t *testing.T) {
 		{"another bad escape in the model", "model=a%zz", "", CodeInvalidPath},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			found, err := FindInURL(parseTarget(t, "/v1/realtime?"+c.query))
+			found, err := FindInURL(http.MethodGet, parseTarget(t, "/v1/realtime?"+c.query))
 			wantCode(t, err, c.code)
 			if found.Name != c.want || (found.Where == InQuery) != (c.want != "") {
 				t.Errorf("found %+v, want %q", found, c.want)
@@ -48,7 +51,7 @@ func TestFindModelInQuery(t *testing.T) {
 
 func TestB23AnEmptyModelInTheQueryIsFoundAndRefused(t *testing.T) {
 	for _, query := range []string{"model", "model=", "a&model&b", "mod%65l="} {
-		found, err := FindInURL(parseTarget(t, "/v1/realtime?"+query))
+		found, err := FindInURL(http.MethodGet, parseTarget(t, "/v1/realtime?"+query))
 		if err != nil || found.Where != InQuery {
 			t.Fatalf("%s: found %+v, %v", query, found, err)
 		}
@@ -71,15 +74,15 @@ func TestReplaceModelInQuery(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			u := parseTarget(t, "/v1/real%74ime?"+c.query)
-			found, err := FindInURL(u)
+			found, err := FindInURL(http.MethodGet, u)
 			if err != nil {
 				t.Fatal(err)
 			}
-			found.Replace(c.replacement, u, nil)
+			rename(&found, u, nil, c.replacement)
 			if want := "/v1/real%74ime?" + c.want; u.RequestURI() != want {
 				t.Errorf("got %s, want %s", u.RequestURI(), want)
 			}
-			if again, err := FindInURL(u); err != nil || again.Name != c.replacement {
+			if again, err := FindInURL(http.MethodGet, u); err != nil || again.Name != c.replacement {
 				t.Errorf("found %+v, %v afterwards", again, err)
 			}
 		})

@@ -2,8 +2,8 @@ package llm
 
 import (
 	"bytes"
+	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -34,17 +34,19 @@ func TestReplaceModel(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			body := []byte(c.body)
-			model, found, err := FindModel(body)
-			if err != nil || !found {
-				t.Fatal(found, err)
+			var found Found
+			if err := found.AddBody(body); err != nil || found.Where != InBody {
+				t.Fatalf("found %+v, %v", found, err)
 			}
-			replaced := ReplaceModel(body, model, c.replacement)
+			edit, changes := found.EditBody(nil, body, c.replacement, false)
+			if changes != (c.want != c.body) {
+				t.Errorf("it changes: %v", changes)
+			}
+			replaced := applied(body, edit)
 			if string(replaced) != c.want {
 				t.Errorf("got  %s\nwant %s", replaced, c.want)
 			}
-			if inPlace := len(c.want) == len(c.body); inPlace != (&replaced[0] == &body[0]) {
-				t.Errorf("the body was changed in place: %v", !inPlace)
-			} else if !inPlace && string(body) != c.body {
+			if string(body) != c.body {
 				t.Errorf("the old body is now %s", body)
 			}
 			if again, _, err := FindModel(replaced); err != nil || again.Name != c.replacement {
@@ -67,7 +69,7 @@ func TestReplaceFormModel(t *testing.T) {
 			if err := found.AddForm(body, []string{testForm}); err != nil || found.Where != InForm {
 				t.Fatalf("found %+v, %v", found, err)
 			}
-			replaced := found.Replace(replacement, &url.URL{}, body)
+			replaced := rename(&found, &url.URL{}, body, replacement)
 			if want := form(before, field("model", replacement), after); string(replaced) != want {
 				t.Errorf("got %q\nwant %q", replaced, want)
 			}
@@ -78,31 +80,35 @@ func TestReplaceFormModel(t *testing.T) {
 	}
 }
 
-func TestReplaceModelAllocations(t *testing.T) {
-	for name, c := range map[string]struct {
-		replacement string
-		want        float64
-	}{
-		"a prefix that is removed":   {"gpt-4o", 0},
-		"the same name":              {"corp/gpt-4o", 0},
-		"another name":               {"other", 0},
-		"a name of the same length":  {"meta/gpt-4o", 0},
-		"a longer name in a new one": {"another/gpt-4o", 1},
+func TestEditBodyAllocatesNothingWithABuffer(t *testing.T) {
+	const body, azure = `{"messages":[],"model":"corp/gpt-4o"}`, "/openai/deployments/corp%2Fgpt/chat/completions"
+	for name, c := range map[string]struct{ target, body, replacement string }{
+		"a prefix that is removed":   {"/", body, "gpt-4o"},
+		"the same name":              {"/", body, "corp/gpt-4o"},
+		"another name":               {"/", body, "other"},
+		"a name of the same length":  {"/", body, "meta/gpt-4o"},
+		"a longer name":              {"/", body, "another/gpt-4o"},
+		"a name that is inserted":    {azure, `{"messages":[]}`, "gpt-4o"},
+		"the longest there may be":   {azure, `{}`, strings.Repeat(`"`, maxName)},
+		"the longest old one, blank": {"/", `{"model":"` + strings.Repeat(`\u0061`, maxName) + `"}`, "b"},
 	} {
-		original := []byte(`{"messages":[],"model":"corp/gpt-4o"}`)
-		model, _, err := FindModel(original)
+		found, err := look(parseTarget(t, c.target), c.body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		body := make([]byte, len(original))
+		content := []byte(c.body)
 		if got := testing.AllocsPerRun(100, func() {
-			copy(body, original)
-			ReplaceModel(body, model, c.replacement)
-		}); got != c.want {
-			t.Errorf("%s: %v allocations, want %v", name, got, c.want)
+			var buffer [2 << 10]byte
+			edit, _ := found.EditBody(buffer[:0], content, c.replacement, true)
+			copied(edit.Text)
+		}); got > 0 {
+			t.Errorf("%s: %v allocations", name, got)
 		}
 	}
 }
+
+// copied stands for what a caller does with a text on its stack.
+func copied(text []byte) int { return len(text) }
 
 func FuzzReplaceModel(f *testing.F) {
 	for _, body := range []string{
@@ -129,7 +135,15 @@ func FuzzReplaceModel(f *testing.F) {
 
 func checkReplaceModel(t *testing.T, body []byte, model Model, name string) {
 	t.Helper()
-	replaced := ReplaceModel(bytes.Clone(body), model, name)
+	var looked Found
+	if err := looked.AddBody(body); err != nil {
+		t.Fatal(err)
+	}
+	edit, changes := looked.EditBody(nil, body, name, false)
+	if changes != (name != model.Name) {
+		t.Fatalf("%q to %q changes: %v", model.Name, name, changes)
+	}
+	replaced := applied(body, edit)
 	again, found, err := FindModel(replaced)
 	if err != nil || !found || again.Name != name {
 		t.Fatalf("found %+v, %v, %v in %s", again, found, err, replaced)
@@ -160,7 +174,7 @@ func FuzzURLModel(f *testing.F) {
 		if err != nil {
 			return
 		}
-		found, err := FindInURL(u)
+		found, err := FindInURL(http.MethodGet, u)
 		if err != nil || found.Where == 0 {
 			return
 		}
@@ -186,8 +200,8 @@ func FuzzURLModel(f *testing.F) {
 func checkReplaceInURL(t *testing.T, u url.URL, found Found, name string) {
 	t.Helper()
 	before := u
-	found.Replace(name, &u, nil)
-	again, err := FindInURL(&u)
+	rename(&found, &u, nil, name)
+	again, err := FindInURL(http.MethodGet, &u)
 	if err != nil || again.Name != name || again.Where != found.Where {
 		t.Fatalf("found %+v, %v: %q in %s became %s", again, err, name, before.RequestURI(), u.RequestURI())
 	}
@@ -196,7 +210,7 @@ func checkReplaceInURL(t *testing.T, u url.URL, found Found, name string) {
 	}
 	want := before.Path
 	if found.Where&InPath != 0 {
-		prefix := modelPathPrefix(want)
+		prefix, _ := modelPathPrefix(want)
 		want = prefix + name + strings.TrimPrefix(want, prefix+found.Name)
 	}
 	if u.Path != want || found.Where&InPath == 0 && u.EscapedPath() != before.EscapedPath() {
@@ -213,25 +227,21 @@ func checkReplaceInURL(t *testing.T, u url.URL, found Found, name string) {
 	}
 }
 
-func BenchmarkReplaceModel(b *testing.B) {
-	for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
-		original := chatBody(size, false)
-		model, _, err := FindModel(original)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for name, replacement := range map[string]string{"shorter": "gpt-4o", "longer": "another/corp/gpt-4o"} {
-			b.Run(name+"/"+strconv.Itoa(size>>10)+"KB", func(b *testing.B) {
-				body := bytes.Clone(original)
-				span := body[model.Start:model.End]
-				b.ReportAllocs()
-				for b.Loop() {
-					copy(span, original[model.Start:model.End])
-					if replaced := ReplaceModel(body, model, replacement); len(replaced) < len(body) {
-						b.Fatal("the body got shorter")
-					}
+func BenchmarkEditBody(b *testing.B) {
+	original := chatBody(1<<10, false)
+	var found Found
+	if err := found.AddBody(original); err != nil {
+		b.Fatal(err)
+	}
+	for name, replacement := range map[string]string{"shorter": "gpt-4o", "longer": "another/corp/gpt-4o"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var buffer [2 << 10]byte
+				if _, changes := found.EditBody(buffer[:0], original, replacement, false); !changes {
+					b.Fatal("nothing changes")
 				}
-			})
-		}
+			}
+		})
 	}
 }

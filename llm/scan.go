@@ -32,63 +32,129 @@ type Model struct {
 //   - a `model` that is a string (B15) of at most 256 bytes (B23), without lone
 //     surrogates, which parsers decode differently.
 func FindModel(body []byte) (Model, bool, error) {
+	o, err := scanObject(body, false)
+	if err != nil {
+		return Model{}, false, err
+	}
+	return o.model, o.model.End > 0, nil
+}
+
+// An object is what one look at a JSON body finds.
+type object struct {
+	// model is the member `model`; its End is 0 if there is none.
+	model Model
+	// chooser is what else may choose a model; see Found.Chooser.
+	chooser string
+	// variant says that a member is called `model` in another spelling.
+	variant bool
+	// first is where the first member may stand, right behind the brace.
+	first int
+	// empty says that there is no member.
+	empty bool
+}
+
+// scanObject is FindModel, and finds the rest of object in the same look. A
+// nullable `model` may be null, which is then the span.
+func scanObject(body []byte, nullable bool) (object, error) {
 	s := scanner{text: body}
 	if s.next() != '{' {
-		return Model{}, false, invalidBody("the body must be a JSON object")
+		return object{}, invalidBody("the body must be a JSON object")
 	}
-	s.at++
-	var model Model
-	var keys int
-	for more := s.next() != '}'; more; {
-		if s.next() != '"' {
-			return Model{}, false, s.fault()
+	o := object{first: s.at + 1}
+	more, ok := s.enter('}'), true
+	o.empty = !more
+	for models := 0; more; {
+		raw, isKey := s.key()
+		if !isKey {
+			return object{}, s.fault()
 		}
-		name := s.at + 1
-		if !s.skipString() {
-			return Model{}, false, s.fault()
-		}
-		exact, folded := isModelKey(body[name : s.at-1])
-		if s.next() != ':' {
-			return Model{}, false, s.fault()
-		}
-		s.at++
-		if folded {
-			if keys++; keys > 1 {
-				return Model{}, false, ambiguousModel("the body names the model more than once; name it once")
+		key := memberKeyword(raw)
+		if key.isModel() {
+			if models++; models > 1 {
+				return object{}, ambiguousModel("the body names the model more than once; name it once")
 			}
 		}
-		first := s.next()
-		if exact {
-			if first != '"' {
-				return Model{}, false, invalidBody("model in the body must be a string")
+		chooser := key.chooser()
+		o.variant = o.variant || chooser == modelVariant
+		first, start := s.next(), s.at
+		exact := key.text == modelKey && key.exact
+		if exact && first != '"' && !(nullable && first == 'n') {
+			return object{}, invalidBody("model in the body must be a string")
+		}
+		if key.text == toolsKey && first == '[' {
+			var named bool
+			if named, ok = s.skipTools(); named {
+				chooser = modelOfTool
 			}
-			model.Start = s.at
+		} else {
+			ok = s.skipValue(1)
 		}
-		if !s.skipValue(1) {
-			return Model{}, false, s.fault()
+		if !ok {
+			return object{}, s.fault()
 		}
 		if exact {
-			model.End = s.at
+			o.model.Start, o.model.End = start, s.at
 		}
-		switch s.next() {
-		case ',':
-			s.at++
-		case '}':
-			more = false
-		default:
-			return Model{}, false, s.fault()
+		if o.chooser == "" {
+			o.chooser = chooser
+		}
+		if more, ok = s.more('}'); !ok {
+			return object{}, s.fault()
 		}
 	}
-	s.at++
 	if s.next(); s.at < len(body) {
-		return Model{}, false, invalidBody("the body must be one JSON object with nothing after it")
+		return object{}, invalidBody("the body must be one JSON object with nothing after it")
 	}
-	if model.End == 0 {
-		return Model{}, false, nil
+	if o.model.End == 0 || body[o.model.Start] != '"' {
+		return o, nil
 	}
 	var err error
-	model.Name, err = decodeName(body[model.Start+1 : model.End-1])
-	return model, err == nil, err
+	if o.model.Name, err = decodeName(body[o.model.Start+1 : o.model.End-1]); err != nil {
+		return object{}, err
+	}
+	return o, nil
+}
+
+// skipTools steps over the array that begins here, the tools of a request, and
+// says whether one of the objects in it has a string `model`.
+func (s *scanner) skipTools() (named, ok bool) {
+	for more := s.enter(']'); more; {
+		if s.next() == '{' {
+			var model bool
+			if model, ok = s.skipTool(); model {
+				named = true
+			}
+		} else {
+			ok = s.skipValue(2)
+		}
+		if !ok {
+			return false, false
+		}
+		if more, ok = s.more(']'); !ok {
+			return false, false
+		}
+	}
+	return named, true
+}
+
+// skipTool steps over one object of skipTools.
+func (s *scanner) skipTool() (named, ok bool) {
+	for more := s.enter('}'); more; {
+		raw, isKey := s.key()
+		if !isKey {
+			return false, false
+		}
+		if memberKeyword(raw).text == modelKey && s.next() == '"' {
+			named = true
+		}
+		if !s.skipValue(3) {
+			return false, false
+		}
+		if more, ok = s.more('}'); !ok {
+			return false, false
+		}
+	}
+	return named, true
 }
 
 // fault says why the scanner cannot go on. Where it stands helps to find the
@@ -98,24 +164,6 @@ func (s *scanner) fault() error {
 		return invalidBody(fmt.Sprintf("the body is nested more than %d levels deep", maxDepth))
 	}
 	return invalidBody(fmt.Sprintf("the body is not valid JSON in UTF-8 (at byte %d)", s.at))
-}
-
-// isModelKey says whether a member's name, given as it stands between its
-// quotes, is `model`, and whether it is if case does not matter.
-func isModelKey(raw []byte) (exact, folded bool) {
-	exact = true
-	letters := 0
-	for len(raw) > 0 {
-		r, size, _ := unquoteRune(raw)
-		raw = raw[size:]
-		if letters == len(modelKey) || r|0x20 != rune(modelKey[letters]) {
-			return false, false
-		}
-		exact = exact && r == rune(modelKey[letters])
-		letters++
-	}
-	folded = letters == len(modelKey)
-	return exact && folded, folded
 }
 
 // decodeName decodes a model's name from what stands between its quotes. It

@@ -67,7 +67,7 @@ func TestFaultCases(t *testing.T) {
 					began := time.Now()
 					var read []byte
 					found = Found{}
-					if read, err = ReadBody(bytes.NewReader(body), int64(len(body)), limit); err == nil {
+					if read, err = ReadBody(bytes.NewReader(body), int64(len(body)), limit, nil); err == nil {
 						err = found.AddBody(read)
 					}
 					if err == nil && found.Where != 0 {
