@@ -80,6 +80,100 @@ func TestReplaceFormModel(t *testing.T) {
 	}
 }
 
+func TestEditBodyWhereThePathDecides(t *testing.T) {
+	const target = "/openai/deployments/corp%2Fgpt/chat/completions"
+	model := func(value string) string { return `{"n":1,"model": ` + value + `}` }
+	for _, c := range []struct {
+		name, body, want string
+		insert           bool
+	}{
+		{"the same name becomes the upstream's", model(`"corp/gpt"`), model(`     "gpt"`), false},
+		{"another name does", model(`"gpt-4o-mini"`), model(`        "gpt"`), false},
+		{"another name that is shorter does", model(`"x"`), model(`"gpt"`), false},
+		{"an empty name does", model(`""`), model(`"gpt"`), false},
+		{"null does", model(`null`), model(`"gpt"`), false},
+		{"the upstream's name stays", model(`"gpt"`), model(`"gpt"`), true},
+		{"a missing name stays missing", `{"n":1}`, `{"n":1}`, false},
+		{"a missing name is inserted", `{"n":1}`, `{"model":"gpt","n":1}`, true},
+		{"a missing name is inserted into nothing", `{}`, `{"model":"gpt"}`, true},
+		{"a missing name is inserted into a blank", " { \n} ", " {\"model\":\"gpt\" \n} ", true},
+		{"a missing name is inserted before a blank", "\t{ \"n\" : {} }", "\t{\"model\":\"gpt\", \"n\" : {} }", true},
+		{"a name deeper down is none", `{"x":{"model":"a"}}`, `{"model":"gpt","x":{"model":"a"}}`, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			found, err := look(parseTarget(t, target), c.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			edit, changes := found.EditBody(nil, []byte(c.body), "gpt", c.insert)
+			got := applied([]byte(c.body), edit)
+			if string(got) != c.want || changes != (c.want != c.body) {
+				t.Errorf("got %s, %v, want %s", got, changes, c.want)
+			}
+			if again, found, err := FindModel(got); err != nil || found != strings.Contains(c.want, `"gpt"`) || found && again.Name != "gpt" {
+				t.Errorf("found %+v, %v afterwards", again, err)
+			}
+		})
+	}
+}
+
+func TestEditBodyOfAFormWhereThePathDecides(t *testing.T) {
+	const target = "/openai/deployments/corp/whisper/audio/transcriptions"
+	audio := file("file", "a.wav", "RIFF\r\n")
+	for _, c := range []struct {
+		name, body, want string
+		insert           bool
+	}{
+		{"another name becomes the upstream's", form(audio, field("model", "whisper-1")), form(audio, field("model", "whisper")), false},
+		{"an empty name does", form(field("model", ""), audio), form(field("model", "whisper"), audio), false},
+		{"the upstream's name stays", form(field("model", "whisper")), form(field("model", "whisper")), true},
+		{"a missing name stays missing", form(audio), form(audio), false},
+		{"a missing name is inserted", form(audio), form(field("model", "whisper"), audio), true},
+		{"a missing name is inserted into nothing", "--" + testBoundary + "--", strings.TrimSuffix(form(field("model", "whisper")), "\r\n"), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			found, err := lookForm(parseTarget(t, target), c.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			edit, changes := found.EditBody(nil, []byte(c.body), "whisper", c.insert)
+			got := applied([]byte(c.body), edit)
+			if string(got) != c.want || changes != (c.want != c.body) {
+				t.Errorf("got %q, %v, want %q", got, changes, c.want)
+			}
+		})
+	}
+}
+
+func TestNothingIsInsertedWhereThePathDoesNotDecide(t *testing.T) {
+	for _, target := range []string{"/v1/chat/completions", "/v1/models/corp%2Fgpt", "/v1/realtime?model=corp/gpt", "/v1beta/models/a:generateContent"} {
+		found, err := look(parseTarget(t, target), `{"n":1}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if edit, changes := found.EditBody(nil, []byte(`{"n":1}`), "gpt", true); changes || len(edit.Text) > 0 {
+			t.Errorf("%s: %+v", target, edit)
+		}
+	}
+	found, err := FindInURL(http.MethodPost, parseTarget(t, "/openai/deployments/a/files"))
+	if _, changes := found.EditBody(nil, nil, "gpt", true); err != nil || changes {
+		t.Errorf("a body that was not looked at changes: %v", err)
+	}
+}
+
+func TestAnEditEnclosesOnlyWhatChanges(t *testing.T) {
+	body := []byte(`{"model":"corp/meta/llama","n":1}`)
+	var found Found
+	if err := found.AddBody(body); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 3, 100)
+	edit, changes := found.EditBody(buffer, body, "meta/llama", false)
+	if !changes || string(body[edit.Start:edit.End]) != `"corp/` || string(edit.Text) != `     "` || &edit.Text[0] != &buffer[0] {
+		t.Errorf("got %d to %d: %q", edit.Start, edit.End, edit.Text)
+	}
+}
+
 func TestEditBodyAllocatesNothingWithABuffer(t *testing.T) {
 	const body, azure = `{"messages":[],"model":"corp/gpt-4o"}`, "/openai/deployments/corp%2Fgpt/chat/completions"
 	for name, c := range map[string]struct{ target, body, replacement string }{
