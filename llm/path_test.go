@@ -169,8 +169,11 @@ func TestAVerbWithoutAModelIsRefused(t *testing.T) {
 	if err != nil || found.Where != InPath {
 		t.Fatalf("found %+v, %v", found, err)
 	}
-	_, _, _, err = found.Split()
+	prefix, rest, _, err := found.Split()
 	wantCode(t, err, CodeInvalidPath)
+	if prefix != "" || rest != "" {
+		t.Errorf("got %q and %q besides the error", prefix, rest)
+	}
 }
 
 func TestReplaceModelInPath(t *testing.T) {

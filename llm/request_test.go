@@ -151,8 +151,11 @@ func TestAnOddNameOfADeploymentIsThePathsFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, _, err = found.Split()
+	prefix, rest, _, err := found.Split()
 	wantCode(t, err, CodeInvalidPath)
+	if prefix != "" || rest != "" {
+		t.Errorf("got %q and %q besides the error", prefix, rest)
+	}
 }
 
 func TestTheBodyMayCallAModelAResourceBeforeAVerb(t *testing.T) {

@@ -255,11 +255,12 @@ func checkReplaceModel(t *testing.T, body []byte, model Model, name string) {
 
 func FuzzURLModel(f *testing.F) {
 	for _, target := range []string{
-		"/v1/models/corp%2Fgpt-4o", "/v1/models/corp/gpt?x", "/v1/mod%65ls%2f%63orp/%C3%a9", "/v1/models/a%252Fb", "/v1/models/a/\"<",
-		"/openai/deployments/a%2Fb/chat?model=a/b", "/openai/deployments/a/b/chat?model=a/b&x=%zz;y", "/openai/deployments/a/b%2Fc/?model=a/b/c", "/openai/deployments/a/b%2F?model=a/b",
+		"/v1/models/corp%2Fgpt-4o", "/v1/models/corp/gpt?x", "/v1/mod%65ls%2f%63orp/%C3%A9", "/v1/models/a%252Fb", "/v1/models/a/\"<",
+		"/openai/deployments/a%2Fb/chat?model=a/b", "/openai/deployments/a/b/embeddings?model=a/b&x=%zz;y", "/openai/deployments/a/b%2Fc/?model=a/b/c",
+		"/openai/deployments/a/b/c/%63ompletions", "/openai/deployments/a//embeddings", "/v1beta/models/a/b:predict?model=a/b", "/models/a%3Ab:c%64", "/models/a:b/c",
 		"/v1/realtime?model=corp%2Fgpt", "/?a;b&mod%65l=a+b/c&&MODEL2", "/v1/models/a/x?model=b/y", "http://h/v1/models/a/b?model=a/b", "*",
 	} {
-		for _, name := range []string{"gpt", "b", "b/c", "é", "a b/c%2F?&;+#", "corp/gpt"} {
+		for _, name := range []string{"gpt", "b", "b/c", "é", "a b/c%2F?&;+#", "corp/gpt", "a:b"} {
 			f.Add(target, name)
 		}
 	}
@@ -268,47 +269,61 @@ func FuzzURLModel(f *testing.F) {
 		if err != nil {
 			return
 		}
-		found, err := FindInURL(http.MethodGet, u)
-		if err != nil || found.Where == 0 {
-			return
-		}
-		if read := u.Query(); found.Where&InQuery != 0 && (len(read["model"]) != 1 || read.Get("model") != found.Name) {
-			t.Fatalf("found %+v, net/url reads %q", found, read)
-		}
-		if found.Where&InPath != 0 && !strings.Contains(u.Path+"/", "/"+found.Name+"/") {
-			t.Fatalf("found %+v, the path is %q", found, u.Path)
-		}
-		_, rest, prefixed, err := found.Split()
-		if err != nil {
-			return
-		}
-		if prefixed {
-			checkReplaceInURL(t, *u, found, rest)
-		}
-		if _, _, _, err := ParseName(name, InPath); err == nil {
-			checkReplaceInURL(t, *u, found, name)
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			found, err := FindInURL(method, u)
+			if err != nil || found.Where == 0 {
+				continue
+			}
+			if read := u.Query(); found.Where&InQuery != 0 && (len(read["model"]) != 1 || read.Get("model") != found.Name) {
+				t.Fatalf("found %+v, net/url reads %q", found, read)
+			}
+			if found.Where&InPath != 0 && !strings.Contains(u.Path+"/", "/"+found.Name+"/") && !(method == http.MethodPost && strings.Contains(u.Path, "/"+found.Name+":")) {
+				t.Fatalf("found %+v, the path is %q", found, u.Path)
+			}
+			_, rest, prefixed, err := found.Split()
+			if err != nil {
+				continue
+			}
+			if prefixed {
+				checkReplaceInURL(t, method, *u, found, rest)
+			}
+			checkReplaceInURL(t, method, *u, found, found.Name)
+			if _, _, _, err := ParseName(name, InPath); err == nil {
+				checkReplaceInURL(t, method, *u, found, name)
+			}
 		}
 	})
 }
 
-func checkReplaceInURL(t *testing.T, u url.URL, found Found, name string) {
+func checkReplaceInURL(t *testing.T, method string, u url.URL, found Found, name string) {
 	t.Helper()
 	before := u
-	rename(&found, &u, nil, name)
-	again, err := FindInURL(http.MethodGet, &u)
-	if err != nil || again.Name != name || again.Where != found.Where {
-		t.Fatalf("found %+v, %v: %q in %s became %s", again, err, name, before.RequestURI(), u.RequestURI())
-	}
+	found.RenameURL(&u, name)
 	if decoded, err := url.PathUnescape(u.EscapedPath()); err != nil || decoded != u.Path {
 		t.Fatalf("Path is %q, EscapedPath %q", u.Path, u.EscapedPath())
 	}
 	want := before.Path
 	if found.Where&InPath != 0 {
-		prefix, _ := modelPathPrefix(want)
+		prefix, marker := modelPathPrefix(want)
 		want = prefix + name + strings.TrimPrefix(want, prefix+found.Name)
+		if rest := u.EscapedPath()[escapedOffset(u.EscapedPath(), len(prefix)):]; marker == deploymentsMarker {
+			segment, _, _ := strings.Cut(rest, "/")
+			if plain, err := url.PathUnescape(segment); err != nil || plain != name {
+				t.Fatalf("%q in %s is not one segment of %s", name, before.RequestURI(), u.RequestURI())
+			}
+		}
 	}
 	if u.Path != want || found.Where&InPath == 0 && u.EscapedPath() != before.EscapedPath() {
 		t.Fatalf("the path %q became %q", before.Path, u.Path)
+	}
+	// Behind an unescaped name more may look like a part of it, or like a verb.
+	looksLonger := found.path.deployment && !strings.Contains(name, "/")
+	looksShorter := found.Where&InPath != 0 && !found.path.deployment && !found.path.verb && strings.Contains(name, ":")
+	if !looksLonger && !looksShorter {
+		again, err := FindInURL(method, &u)
+		if err != nil || again.Name != name || again.Where != found.Where {
+			t.Fatalf("found %+v, %v: %q in %s became %s", again, err, name, before.RequestURI(), u.RequestURI())
+		}
 	}
 	pairs, changed := strings.Split(before.RawQuery, "&"), 0
 	for i, pair := range strings.Split(u.RawQuery, "&") {
