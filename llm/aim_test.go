@@ -2,6 +2,7 @@ package llm
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -36,6 +37,36 @@ func TestAim(t *testing.T) {
 		"the base's parameter takes the client's place":  {"https://h/api?v=1", "/v1/chat?v=2&a=1&%76=3", "https://h/api/chat?a=1&v=1"},
 		"the client's in another case gives way, too":    {"https://h/api?v=1", "/v1/chat?V=2&a=1", "https://h/api/chat?a=1&v=1"},
 		"the client's behind a semicolon gives way, too": {"https://h/api?v=1", "/v1/chat?b=1;v=2&a=1", "https://h/api/chat?a=1&v=1"},
+
+		"a deployment's path goes to a base of v1":          {"https://h/openai/v1", "/openai/deployments/a%2Fb/chat/completions?api-version=2024", "https://h/openai/v1/chat/completions"},
+		"a deployment's path with plain slashes":            {"https://h/api/v2", "/openai/deployments/a/b/chat/completions", "https://h/api/v2/chat/completions"},
+		"a deployment's path with a short root":             {"https://h/api", "/deployments/a/embeddings?x=1&API-Version=1&y", "https://h/api/embeddings?x=1&y"},
+		"a deployment's path to itself":                     {"https://h/openai/deployments/gpt-4o?api-version=2025", "/openai/deployments/gpt-4o/chat/completions?api-version=2024", "https://h/openai/deployments/gpt-4o/chat/completions?api-version=2025"},
+		"a deployment's path to another deployment":         {"https://h/openai/deployments/gpt-4o?api-version=2025", "/openai/deployments/gpt-4o-mini/chat/completions?api-version=2024", "https://h/openai/deployments/gpt-4o/chat/completions?api-version=2025"},
+		"a deployment's path without a base path":           {"https://h", "/openai/deployments/a/chat/completions?api-version=1", "https://h/openai/deployments/a/chat/completions?api-version=1"},
+		"a deployment's path to Azure's root":               {"https://h/openai", "/openai/deployments/a/chat/completions?api-version=1", "https://h/openai/deployments/a/chat/completions?api-version=1"},
+		"a deployment's path with a short root to Azure's":  {"https://h/openai", "/deployments/a/chat/completions?api-version=1", "https://h/openai/deployments/a/chat/completions?api-version=1"},
+		"a deployment's path to a root that ends like it":   {"https://h/v1beta/openai", "/openai/deployments/a/chat/completions?api-version=1", "https://h/v1beta/openai/chat/completions"},
+		"a deployment's path before what nobody knows":      {"https://h/api", "/openai/deployments/a/extensions?api-version=1", "https://h/api/openai/deployments/a/extensions?api-version=1"},
+		"a deployment's path before files":                  {"https://h/api", "/openai/deployments/a/files", "https://h/api/openai/deployments/a/files"},
+		"a deployment's path before an escaped endpoint":    {"https://h/api", "/openai/deployments/a/%63hat/completions", "https://h/api/openai/deployments/a/%63hat/completions"},
+		"a deployment's path in both kinds of slashes":      {"https://h/api", "/openai/deployments/a/b%2Fc/chat/completions", "https://h/api/openai/deployments/a/b%2Fc/chat/completions"},
+		"a deployment's path without a deployment":          {"https://h/api", "/openai/deployments//chat/completions", "https://h/api/openai/deployments//chat/completions"},
+		"Azure's responses":                                 {"https://h/openai/v1", "/openai/responses?api-version=2025-04-01-preview", "https://h/openai/v1/responses"},
+		"Azure's response of a name":                        {"https://h/api", "/openai/responses/resp_1?api-version=1&a=b", "https://h/api/responses/resp_1?a=b"},
+		"Azure's path of v1":                                {"https://h/api/v2", "/openai/v1/chat/completions?api-version=preview", "https://h/api/v2/chat/completions"},
+		"Azure's path of v1 to itself":                      {"https://h/openai/v1", "/openai/v1/chat/completions?api-version=preview", "https://h/openai/v1/chat/completions?api-version=preview"},
+		"Azure's list of models":                            {"https://h/api", "/openai/models?api-version=1", "https://h/api/models"},
+		"Azure's model with an escaped slash":               {"https://h/api", "/openai/v1/models/a%2Fb", "https://h/api/models/a%2Fb"},
+		"Azure's version that the base sets":                {"https://h/api?api-version=2", "/openai/files?api-version=1", "https://h/api/files?api-version=2"},
+		"Azure's paths that nobody knows":                   {"https://h/api", "/openai/monitor?api-version=1", "https://h/api/openai/monitor?api-version=1"},
+		"Azure's root alone":                                {"https://h/api", "/openai", "https://h/api/openai"},
+		"Azure's root with another version":                 {"https://h/api", "/openai/v1beta/models", "https://h/api/openai/v1beta/models"},
+		"Azure's root and an escaped slash":                 {"https://h/api", "/openai%2Fresponses", "https://h/api/openai%2Fresponses"},
+		"Azure's root and two slashes":                      {"https://h/api", "/openai//responses", "https://h/api/openai//responses"},
+		"a version of the API without Azure's root is kept": {"https://h/api", "/v1/chat?api-version=1", "https://h/api/chat?api-version=1"},
+		"a word that only begins like one of OpenAI's":      {"https://h/api", "/openai/responsesx", "https://h/api/openai/responsesx"},
+		"a word that only begins like Azure's root":         {"https://h/api", "/openaix/responses", "https://h/api/openaix/responses"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base, err := url.Parse(test.base)
@@ -59,23 +90,39 @@ func TestAim(t *testing.T) {
 
 // Whatever the request's path is, what leaves is below the base's.
 func FuzzAim(f *testing.F) {
-	for _, path := range []string{"/v1/chat", "/", "", "/api/x", "/v1/models/a%2Fb", "//x", "/v1//x", "/%2e", "/a;b", "/?#%"} {
+	for _, path := range []string{
+		"/v1/chat", "/", "", "/api/x", "/v1/models/a%2Fb", "//x", "/v1//x", "/%2e", "/a;b", "/?#%",
+		"/openai/deployments/a/b/chat/completions?api-version=1", "/deployments/a%2Fb/embeddings", "/openai/v1/files/x", "/openai/responses/../x",
+		"/openai/deployments/a/b%2Fc/chat/completions", "/openai/deployments/base/path/chat/completions", "/openai/deployments/;/completions?api-version;x",
+	} {
 		f.Add(path)
 	}
-	base, _ := url.Parse("https://h.example/base/path")
+	var bases []*url.URL
+	for _, address := range []string{"https://h.example/base/path", "https://h.example/openai", "https://h.example/openai/v1?api-version=1", "https://h.example/v1/%2F/"} {
+		base, err := url.Parse(address)
+		if err != nil {
+			f.Fatal(err)
+		}
+		bases = append(bases, base)
+	}
 	f.Fuzz(func(t *testing.T, path string) {
-		u, err := url.ParseRequestURI(path)
-		if err != nil || HasDotSegments(u.Path) {
-			return
-		}
-		Aim(u, base)
-		if u.Host != base.Host || u.Scheme != base.Scheme || !isBelow(u.EscapedPath(), "/base/path") {
-			t.Errorf("%q leaves as %s", path, u)
-		}
-		// As net/http sends it, and servers read it: without a fragment.
-		again, err := url.ParseRequestURI(u.RequestURI())
-		if err != nil || again.RawQuery != u.RawQuery || again.EscapedPath() != u.EscapedPath() {
-			t.Errorf("%q leaves as %s, which reads as %v", path, u, again)
+		for _, base := range bases {
+			u, err := url.ParseRequestURI(path)
+			if err != nil || HasDotSegments(u.Path) {
+				return
+			}
+			Aim(u, base)
+			if u.Host != base.Host || u.Scheme != base.Scheme || !isBelow(u.EscapedPath(), strings.TrimRight(base.EscapedPath(), "/")) {
+				t.Errorf("%q leaves as %s", path, u)
+			}
+			if HasDotSegments(u.Path) {
+				t.Errorf("%q leaves as %s, which has dot segments", path, u)
+			}
+			// As net/http sends it, and servers read it: without a fragment.
+			again, err := url.ParseRequestURI(u.RequestURI())
+			if err != nil || again.RawQuery != u.RawQuery || again.EscapedPath() != u.EscapedPath() {
+				t.Errorf("%q leaves as %s, which reads as %v", path, u, again)
+			}
 		}
 	})
 }

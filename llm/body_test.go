@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -112,6 +113,54 @@ func TestReadBodyGrowsWithWhatArrives(t *testing.T) {
 		if sent != limit+1 {
 			t.Errorf("length %d: %d bytes were read", contentLength, sent)
 		}
+	}
+}
+
+func TestReadingAsksBeforeEveryBuffer(t *testing.T) {
+	errFull := errors.New("no room")
+	for name, c := range map[string]struct {
+		size, contentLength, limit int64
+		want                       []int64
+	}{
+		"nothing":                             {0, 0, 100, []int64{1}},
+		"a short body":                        {100, 100, 1 << 20, []int64{101}},
+		"a short body of unknown length":      {100, -1, 1 << 20, []int64{4 << 10}},
+		"a longer body of unknown length":     {9 << 10, -1, 1 << 20, []int64{4 << 10, 8 << 10, 16 << 10}},
+		"a body of 64 KiB":                    {64 << 10, 64 << 10, 1 << 20, []int64{16 << 10, 64<<10 + 1}},
+		"a body of 1 MiB":                     {1 << 20, 1 << 20, 1 << 20, []int64{16 << 10, 64 << 10, 256 << 10, 1<<20 + 1}},
+		"a body of 300 KiB":                   {300 << 10, 300 << 10, 1 << 20, []int64{16 << 10, 64 << 10, 256 << 10, 300<<10 + 1}},
+		"less than was promised":              {20 << 10, 1 << 40, 1 << 50, []int64{16 << 10, 64 << 10}},
+		"more than was promised":              {20 << 10, 10, 1 << 20, []int64{11, 22, 44, 88, 176, 352, 704, 1408, 2816, 5632, 11264, 22528}},
+		"the limit, of unknown length":        {5 << 10, -1, 5 << 10, []int64{4 << 10, 5<<10 + 1}},
+		"the greatest length that there is":   {0, math.MaxInt64, math.MaxInt64, []int64{16 << 10}},
+		"a body that is longer than its room": {16 << 10, 16 << 10, 1 << 20, []int64{16 << 10, 16<<10 + 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked []int64
+			body, err := ReadBody(bytes.NewReader(make([]byte, c.size)), c.contentLength, c.limit, func(capacity int64) error {
+				asked = append(asked, capacity)
+				return nil
+			})
+			if err != nil || int64(len(body)) != c.size || !slices.Equal(asked, c.want) {
+				t.Errorf("read %d bytes, %v, and asked for %d", len(body), err, asked)
+			}
+			for _, most := range asked {
+				refuse := func(capacity int64) error {
+					if capacity >= most {
+						return errFull
+					}
+					return nil
+				}
+				body, err := ReadBody(bytes.NewReader(make([]byte, c.size)), c.contentLength, c.limit, refuse)
+				if err != errFull || body != nil { //nolint:errorlint // It must be the very same.
+					t.Errorf("%d bytes were refused: got %d, %v", most, len(body), err)
+				}
+				body, object, err := ReadObject(strings.NewReader(strings.Repeat("{", int(c.size))), c.contentLength, c.limit, refuse)
+				if err != errFull || body != nil || object { //nolint:errorlint // It must be the very same.
+					t.Errorf("%d bytes of an object were refused: got %d, %v", most, len(body), err)
+				}
+			}
+		})
 	}
 }
 

@@ -77,7 +77,7 @@ func (w *word) keyword() keyword {
 	if w.foreign {
 		return keyword{}
 	}
-	text := ""
+	var text string
 	switch string(w.letters[:w.size]) {
 	case modelKey:
 		text = modelKey

@@ -12,14 +12,15 @@ import (
 
 func TestStatusOfRequestErrors(t *testing.T) {
 	for code, want := range map[string]int{
-		CodeModelRequired:       http.StatusBadRequest,
-		CodeAmbiguousModel:      http.StatusBadRequest,
-		CodeInvalidBody:         http.StatusBadRequest,
-		CodeInvalidPath:         http.StatusBadRequest,
-		CodeBodyTooLarge:        http.StatusRequestEntityTooLarge,
-		CodeUnsupportedEncoding: http.StatusUnsupportedMediaType,
-		CodeModelNotFound:       http.StatusNotFound,
-		"a code of tomorrow":    http.StatusBadRequest,
+		CodeModelRequired:          http.StatusBadRequest,
+		CodeAmbiguousModel:         http.StatusBadRequest,
+		CodeInvalidBody:            http.StatusBadRequest,
+		CodeInvalidPath:            http.StatusBadRequest,
+		CodeBodyTooLarge:           http.StatusRequestEntityTooLarge,
+		CodeUnsupportedEncoding:    http.StatusUnsupportedMediaType,
+		CodeUnsupportedContentType: http.StatusUnsupportedMediaType,
+		CodeModelNotFound:          http.StatusNotFound,
+		"a code of tomorrow":       http.StatusBadRequest,
 	} {
 		if got := (&RequestError{Code: code}).Status(); got != want {
 			t.Errorf("%s: status %d, want %d", code, got, want)

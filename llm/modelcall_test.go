@@ -21,6 +21,17 @@ func TestWhatReachesNothingButItsModel(t *testing.T) {
 		{post, "/v1/embeddings?model=a", InBody | InQuery, true},
 		{post, "/openai/deployments/a%2Fb/chat/completions?api-version=1", 0, true},
 		{post, "/deployments/a/embeddings", 0, true},
+		{post, "/openai/deployments/a/b/chat/completions", 0, true},
+		{post, "/openai/deployments/a/meta/llama-3/messages/count_tokens", InBody, true},
+		{post, "/deployments/a/b/audio/transcriptions", InForm, true},
+		{post, "/openai/responses?api-version=1", InBody, true},
+		{post, "/v1beta/models/a%2Fb:generateContent", 0, true},
+		{post, "/v1beta/models/a/b:streamGenerateContent?alt=sse", 0, true},
+		{post, "/v1/models/a:countTokens", InBody, true},
+		{post, "/models/a:embedContent", 0, true},
+		{post, "/v1beta1/models/a:predict", 0, true},
+		{get, "/openai/models/a", 0, true},
+		{get, "/openai/v1/models/a/b", 0, true},
 		{get, "/v1/models/a/b", 0, true},
 		{get, "/v1/realtime?model=a", 0, true},
 		{get, "/openai/realtime?model=a&api-version=1", 0, true},
@@ -46,6 +57,21 @@ func TestWhatReachesNothingButItsModel(t *testing.T) {
 		{post, "/openai/deployments/a/files", 0, false},
 		{post, "/x/deployments/a/chat/completions", 0, false},
 		{post, "/openai/deployments/a/deployments/b/chat/completions", 0, false},
+		{post, "/openai/deployments/a/%63hat/completions", 0, false},
+		{post, "/openai/deployments/a/b/files", 0, false},
+		{post, "/Openai/deployments/a/b/chat/completions", 0, false},
+		{get, "/openai/deployments/a/b/chat/completions", 0, false},
+		{post, "/openai/deployments/a/b/chat/completions/", 0, false},
+		// Parts that name models themselves, verbs that nobody knows.
+		{post, "/v1beta/models/a:batchEmbedContents", 0, false},
+		{post, "/v1beta/models/a:predictLongRunning", 0, false},
+		{post, "/v1beta/models/a:GenerateContent", 0, false},
+		{post, "/v1beta/models/a", 0, false},
+		{post, "/v1beta/models/a/b/countTokens", 0, false},
+		{get, "/v1beta/models/a:generateContent", 0, false},
+		{post, "/v1/projects/p/models/a:generateContent", 0, false},
+		{post, "/v1beta/%6dodels/a:generateContent", 0, false},
+		{http.MethodPut, "/v1beta/models/a:generateContent", 0, false},
 		// Sessions hold their models deeper, or in Azure's parameter.
 		{post, "/v1/realtime/client_secrets?model=a", 0, false},
 		{post, "/v1/realtime?model=a", 0, false},
@@ -57,7 +83,7 @@ func TestWhatReachesNothingButItsModel(t *testing.T) {
 	} {
 		t.Run(test.method+" "+test.target, func(t *testing.T) {
 			u := parseTarget(t, test.target)
-			found, err := FindInURL(http.MethodGet, u)
+			found, err := FindInURL(test.method, u)
 			if err != nil {
 				// Nobody is asked then.
 				if test.want {

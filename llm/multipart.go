@@ -13,6 +13,9 @@ const (
 	maxParts = 1000
 	// maxPartHeader leaves room for long file names.
 	maxPartHeader = 16 << 10
+	// charsetField is the field that tells in which charset a browser has
+	// written the others (RFC 7578 §4.6).
+	charsetField = "_charset_"
 	// maxBoundary is that of RFC 2046 §5.1.1.
 	maxBoundary = 70
 )
@@ -26,8 +29,9 @@ const (
 // what it has to be: nothing before the first delimiter and after the last,
 // CRLF at the end of every line, no folded part headers, one Content-Disposition
 // in each part, with nothing but name and file name in it, no escapes in a name,
-// and no escaped quote in a file name; and, in the content type, nothing but a
-// boundary without escapes and UTF-8 as the charset. Everything that the usual
+// no escaped quote in a file name, and in both nothing that looks like another
+// name; no parts within parts; and, in the content type, nothing but a boundary
+// without escapes and UTF-8 as the charset. Everything that the usual
 // clients send is that plain.
 func FindFormModel(body []byte, contentType []string) (Model, bool, error) {
 	found, err := scanForm(body, contentType)
@@ -82,6 +86,9 @@ func scanForm(body []byte, contentType []string) (formFields, error) {
 		p, err := readPart(body[start:end])
 		if err != nil {
 			return formFields{}, err
+		}
+		if strings.EqualFold(p.name, charsetField) && !strings.EqualFold(string(body[start+p.content:end]), "utf-8") {
+			return formFields{}, invalidBody("the charset of the form must be utf-8")
 		}
 		key := fieldKeyword(p.name)
 		chooser := key.chooser()

@@ -31,28 +31,6 @@ func file(name, fileName, content string) string {
 		"\r\nContent-Type: audio/wav\r\n\r\n" + content
 }
 
-func TestIsForm(t *testing.T) {
-	for contentType, want := range map[string]bool{
-		testForm:                              true,
-		"multipart/form-data":                 true,
-		" Multipart/Form-Data ;boundary=x":    true,
-		"multipart/form-data; what is this":   true,
-		"multipart/mixed; boundary=x":         false,
-		"multipart/form-data2":                false,
-		"application/x-www-form-urlencoded":   false,
-		"application/json":                    false,
-		"text/plain; x=\"multipart/form-data": false,
-		"":                                    false,
-	} {
-		if got := IsForm([]string{contentType}); got != want {
-			t.Errorf("IsForm(%q) = %v", contentType, got)
-		}
-	}
-	if IsForm(nil) || !IsForm([]string{"application/json", testForm}) {
-		t.Error("a form is one if any field says so, and none if there is no field")
-	}
-}
-
 func TestFindFormModel(t *testing.T) {
 	model := field("model", "corp/whisper-1")
 	for _, c := range []struct{ name, body, want, code string }{
@@ -77,6 +55,9 @@ func TestFindFormModel(t *testing.T) {
 		{"B06 two case variants", form(field("Model", "b/y"), field("MODEL", "b/y")), "", CodeAmbiguousModel},
 		{"B15 a file called model", form(file("model", "a.wav", "corp/whisper-1")), "", CodeInvalidBody},
 		{"B23 a name of 257 bytes", form(field("model", strings.Repeat("x", maxName+1))), "", CodeInvalidBody},
+		{"a field that says that the charset is UTF-8", form(field("_charset_", "UTF-8"), model), "corp/whisper-1", ""},
+		{"a field that says another charset", form(field("_charset_", "utf-7"), model), "", CodeInvalidBody},
+		{"a field that says another charset, in capitals", form(model, field("_CHARSET_", "utf-16")), "", CodeInvalidBody},
 		{"B12 no closing boundary", "--" + testBoundary + "\r\n" + model, "", CodeInvalidBody},
 		{"B12 no closing boundary, but another", "--" + testBoundary + "\r\n" + model + "\r\n--" + testBoundary + "\r\n", "", CodeInvalidBody},
 		{"B12 half a closing boundary", "--" + testBoundary + "\r\n" + model + "\r\n--" + testBoundary + "-", "", CodeInvalidBody},

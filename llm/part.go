@@ -30,7 +30,7 @@ func readPart(raw []byte) (part, error) {
 		key, value, found := strings.Cut(line, ":")
 		// A line without a proper name may be a folded one: textproto joins it
 		// with the line before, others do not.
-		if !found || !isToken(key) || strings.ContainsFunc(value, isNoHeaderCharacter) {
+		if !found || !isToken(key) || strings.ContainsFunc(value, isNoHeaderCharacter) || holdsHeader(line) {
 			return part{}, invalidBody("a part of the form has a header line that cannot be read")
 		}
 		var field *string
@@ -50,10 +50,47 @@ func readPart(raw []byte) (part, error) {
 		}
 		*field = value
 	}
+	// What is in it would be fields to Python's cgi.
+	if len(p.mimeType) >= len(multipartTypes) && strings.EqualFold(p.mimeType[:len(multipartTypes)], multipartTypes) {
+		return part{}, invalidBody("a part of the form must not be a form itself")
+	}
 	if !p.readDisposition(disposition) {
-		return part{}, invalidBody("a part of the form has no content disposition that can be read; use plain names without quotes and backslashes in them")
+		return part{}, invalidBody("a part of the form has no content disposition that can be read; use plain names without quotes, backslashes and name= in them")
 	}
 	return p, nil
+}
+
+// multipartTypes begin the content types of parts that have parts.
+const multipartTypes = "multipart/"
+
+// holdsHeader says whether a header line has one of the headers that matter
+// anywhere but at its beginning: Rack looks for them in the middle, too.
+func holdsHeader(line string) bool {
+	line = strings.ToLower(line)
+	for _, header := range [...]string{"content-disposition:", "content-type:", "content-transfer-encoding:"} {
+		if strings.LastIndex(line, header) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// holdsName says whether a value has in it what a careless parser takes for the
+// name of the field: formidable takes the first `name=` that it sees, whether
+// between quotes or not.
+func holdsName(value string) bool {
+	value = strings.ToLower(value)
+	for {
+		_, rest, found := strings.Cut(value, "name")
+		if !found {
+			return false
+		}
+		// An extended one, name*0*=, is one as well.
+		if strings.HasPrefix(strings.TrimLeft(rest, "*0123456789 \t"), "=") {
+			return true
+		}
+		value = rest
+	}
 }
 
 // readDisposition reads `form-data; name="…"; filename="…"`.
@@ -66,7 +103,7 @@ func (p *part) readDisposition(value string) bool {
 	for rest != "" {
 		key, raw, found := strings.Cut(strings.TrimLeft(rest, " \t"), "=")
 		var ok bool
-		if raw, rest, ok = cutParameter(raw); !found || !ok {
+		if raw, rest, ok = cutParameter(raw); !found || !ok || holdsName(raw) {
 			return false
 		}
 		switch strings.ToLower(key) {

@@ -87,6 +87,95 @@ func TestFindModelInPath(t *testing.T) {
 	}
 }
 
+func TestWhereADeploymentEnds(t *testing.T) {
+	const azure = "/openai/deployments/"
+	for _, c := range []struct{ name, target, want, code string }{
+		{"before an endpoint", azure + "gpt/chat/completions", "gpt", ""},
+		{"before the longest endpoint", azure + "azure_prod/small/chat/completions", "azure_prod/small", ""},
+		{"before an endpoint that another ends like", azure + "azure_prod/small/completions", "azure_prod/small", ""},
+		{"before the last endpoint", azure + "a/meta/llama-3/chat/completions", "a/meta/llama-3", ""},
+		{"before another endpoint", azure + "a/whisper/audio/transcriptions?api-version=1", "a/whisper", ""},
+		{"before an endpoint of two names", azure + "a/b/messages/count_tokens", "a/b", ""},
+		{"before an endpoint with odd escapes", azure + "a/b/%63hat/complet%69ons", "a/b", ""},
+		{"at its escaped slash, whatever comes then", azure + "a%2Fb/c/chat/completions", "a/b", ""},
+		{"at its escaped slash, before what nobody knows", azure + "a%2fb/files/x%2Fy", "a/b", ""},
+		{"at the first slash before what nobody knows", azure + "a/b/files", "a", ""},
+		{"at the first slash before an endpoint and a slash", azure + "a/b/chat/completions/", "a", ""},
+		{"at the end", azure + "a", "a", ""},
+		{"at the first slash, with a name like an endpoint", azure + "chat/completions", "chat", ""},
+		{"before the endpoint, with a name like another", azure + "embeddings/chat/completions", "embeddings", ""},
+		{"in a shorter root", "/deployments/a/b/embeddings", "a/b", ""},
+		{"in another case", "/openai/DEPLOYMENTS/a/b/embeddings", "a/b", ""},
+		{"with models in it", azure + "a/accounts/x/models/y/chat/completions", "a/accounts/x/models/y", ""},
+		{"nowhere if it is empty", azure + "/chat/completions", "", ""},
+		{"two slashes are no name", azure + "a//chat/completions", "a/", ""},
+		{"slashes of both kinds", azure + "a/b%2Fc/chat/completions", "", CodeAmbiguousModel},
+		{"slashes of both kinds, up to the endpoint", azure + "a/x%2fchat/completions", "", CodeAmbiguousModel},
+		{"two deployments", azure + "a/deployments/b/chat/completions", "", CodeAmbiguousModel},
+		{"two deployments in other cases", azure + "a/Deployments/b/chat/completions", "", CodeAmbiguousModel},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			found, err := FindInURL(http.MethodPost, parseTarget(t, c.target))
+			wantCode(t, err, c.code)
+			if found.Name != c.want || (found.Where == InPath) != (c.want != "") {
+				t.Errorf("found %+v, want %q", found, c.want)
+			}
+		})
+	}
+}
+
+func TestAVerbIsNoPartOfTheModel(t *testing.T) {
+	const post = http.MethodPost
+	for _, c := range []struct{ name, method, target, want, renamed, code string }{
+		{"behind an escaped slash", post, "/v1beta/models/a%2Fgemini-2.5:generateContent", "a/gemini-2.5", "/v1beta/models/x%2Fy:generateContent", ""},
+		{"behind a plain slash", post, "/v1beta/models/a/gemini-2.5:streamGenerateContent?alt=sse", "a/gemini-2.5", "/v1beta/models/x%2Fy:streamGenerateContent?alt=sse", ""},
+		{"that nobody knows", post, "/v1/models/a/b:batchEmbedContents", "a/b", "/v1/models/x%2Fy:batchEmbedContents", ""},
+		{"of another method", http.MethodPut, "/models/a:x", "a", "/models/x%2Fy:x", ""},
+		{"below other paths", post, "/v1beta1/projects/p/publishers/google/models/a/b:predict", "a/b", "/v1beta1/projects/p/publishers/google/models/x%2Fy:predict", ""},
+		{"behind a colon of the name", post, "/v1beta/models/ft:gpt-4o:org::id:generateContent", "ft:gpt-4o:org::id", "/v1beta/models/x%2Fy:generateContent", ""},
+		{"with a letter outside ASCII is none", post, "/v1beta/models/a:g%C3%A9", "a:gé", "/v1beta/models/x%2Fy", ""},
+		{"with a digit is none", post, "/v1beta/models/llama3:8b", "llama3:8b", "/v1beta/models/x%2Fy", ""},
+		{"with nothing is none", post, "/v1beta/models/a:", "a:", "/v1beta/models/x%2Fy", ""},
+		{"in an earlier segment is none", post, "/v1beta/models/a:generate/b", "a:generate/b", "/v1beta/models/x%2Fy", ""},
+		{"behind a slash is none", post, "/v1beta/models/a/b/countTokens", "a/b/countTokens", "/v1beta/models/x%2Fy", ""},
+		{"of a GET is none", http.MethodGet, "/v1/models/a:latest", "a:latest", "/v1/models/x%2Fy", ""},
+		{"of a HEAD is none", http.MethodHead, "/v1/models/a%3Alatest", "a:latest", "/v1/models/x%2Fy", ""},
+		{"of an OPTIONS is none", http.MethodOptions, "/v1/models/a:latest", "a:latest", "/v1/models/x%2Fy", ""},
+		{"of a DELETE is none", http.MethodDelete, "/v1/models/ft:gpt-4o:org::id", "ft:gpt-4o:org::id", "/v1/models/x%2Fy", ""},
+		{"an escaped colon is none before a digit", post, "/v1beta/models/llama3%3A8b", "llama3:8b", "/v1beta/models/x%2Fy", ""},
+		{"behind an escaped colon", post, "/v1beta/models/a%2Fb%3AgenerateContent", "", "", CodeAmbiguousModel},
+		{"behind an escaped colon in small letters", post, "/v1beta/models/a/b%3agenerateContent", "", "", CodeAmbiguousModel},
+		{"with an escaped letter", post, "/v1beta/models/a:%67enerateContent", "", "", CodeAmbiguousModel},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := parseTarget(t, c.target)
+			found, err := FindInURL(c.method, u)
+			wantCode(t, err, c.code)
+			if found.Name != c.want || (found.Where == InPath) != (c.want != "") {
+				t.Errorf("found %+v, want %q", found, c.want)
+			}
+			if err != nil {
+				return
+			}
+			if found.RenameURL(u, "x/y"); u.RequestURI() != c.renamed {
+				t.Errorf("renamed to %s, want %s", u.RequestURI(), c.renamed)
+			}
+		})
+	}
+}
+
+func TestAVerbWithoutAModelIsRefused(t *testing.T) {
+	found, err := FindInURL(http.MethodPost, parseTarget(t, "/v1beta/models/:generateContent"))
+	if err != nil || found.Where != InPath {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	prefix, rest, _, err := found.Split()
+	wantCode(t, err, CodeInvalidPath)
+	if prefix != "" || rest != "" {
+		t.Errorf("got %q and %q besides the error", prefix, rest)
+	}
+}
+
 func TestReplaceModelInPath(t *testing.T) {
 	for _, c := range []struct{ name, target, replacement, want string }{
 		{"the prefix is removed", "/v1/models/corp%2Fgpt-4o", "gpt-4o", "/v1/models/gpt-4o"},
@@ -103,6 +192,10 @@ func TestReplaceModelInPath(t *testing.T) {
 		{"a percent sign stays one", "/v1/models/corp%2Fa%252Fb", "a%2Fb", "/v1/models/a%252Fb"},
 		{"a deployment", "/openai/deployments/corp%2Fgpt/chat/completions?v=1", "gpt", "/openai/deployments/gpt/chat/completions?v=1"},
 		{"a deployment before odd escapes", "/openai/deployments/corp%2Fgpt/%63hat%2Fx/", "gpt", "/openai/deployments/gpt/%63hat%2Fx/"},
+		{"a deployment in plain segments", "/openai/deployments/corp/gpt/chat/completions", "gpt", "/openai/deployments/gpt/chat/completions"},
+		{"a deployment in plain segments becomes one", "/openai/deployments/corp/gpt/chat/completions", "corp/gpt", "/openai/deployments/corp%2Fgpt/chat/completions"},
+		{"a deployment keeps its escaped slashes", "/openai/deployments/corp%2fmeta%2fgpt/x", "meta/gpt", "/openai/deployments/meta%2fgpt/x"},
+		{"models of Azure", "/openai/models/corp%2Fgpt?api-version=1", "gpt", "/openai/models/gpt?api-version=1"},
 		{"a deployment gets a slash", "/openai/deployments/gpt/chat", "meta/gpt", "/openai/deployments/meta%2Fgpt/chat"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

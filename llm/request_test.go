@@ -71,6 +71,124 @@ func TestAModelThatIsNamedTwiceMustBeTheSame(t *testing.T) {
 	}
 }
 
+// lookForm looks for the model in a URL and a form, in a gateway's order.
+func lookForm(u *url.URL, body string) (Found, error) {
+	found, err := FindInURL(http.MethodPost, u)
+	if err == nil {
+		err = found.AddForm([]byte(body), []string{testForm})
+	}
+	return found, err
+}
+
+func TestADeploymentsPathDecides(t *testing.T) {
+	const azure = "/openai/deployments/"
+	for _, c := range []struct {
+		name, target, body string
+		where              Location
+		code               string
+	}{
+		{"the same model", azure + "a%2Fb/chat/completions", `{"model":"a/b"}`, InBody, ""},
+		{"another model", azure + "a%2Fb/chat/completions", `{"model":"c/d"}`, InBody, ""},
+		{"an empty model", azure + "a%2Fb/chat/completions", `{"model":""}`, InBody, ""},
+		{"null", azure + "a%2Fb/chat/completions", `{"model":null}`, InBody, ""},
+		{"a model that could not be a name", azure + "a%2Fb/chat/completions", `{"model":"../\u0000"}`, InBody, ""},
+		{"no model", azure + "a%2Fb/chat/completions", `{}`, 0, ""},
+		{"plain slashes", azure + "a/b/chat/completions", `{"model":"gpt-4o"}`, InBody, ""},
+		{"the same model in the query", azure + "a%2Fb/chat?model=a/b", `{"model":"c"}`, InQuery | InBody, ""},
+		{"another path", "/x/Deployments/a%2Fb/files", `{"model":"c"}`, InBody, ""},
+		{"another model in the query", azure + "a%2Fb/chat?model=c", `{}`, 0, CodeAmbiguousModel},
+		{"an empty model in the query", azure + "a%2Fb/chat?model", `{}`, 0, CodeAmbiguousModel},
+		{"two models", azure + "a%2Fb/chat/completions", `{"model":"a/b","model":"a/b"}`, 0, CodeAmbiguousModel},
+		{"null and a model", azure + "a%2Fb/chat/completions", `{"model":null,"model":"a/b"}`, 0, CodeAmbiguousModel},
+		{"a model and another spelling", azure + "a%2Fb/chat/completions", `{"model":"a/b","model\u0000":"c"}`, 0, CodeAmbiguousModel},
+		{"another spelling alone", azure + "a%2Fb/chat/completions", `{"Model":"a/b"}`, 0, CodeAmbiguousModel},
+		{"a number", azure + "a%2Fb/chat/completions", `{"model":1}`, 0, CodeInvalidBody},
+		{"an object", azure + "a%2Fb/chat/completions", `{"model":{}}`, 0, CodeInvalidBody},
+		{"a word like null", azure + "a%2Fb/chat/completions", `{"model":nul}`, 0, CodeInvalidBody},
+		{"a longer model than there may be", azure + "a%2Fb/chat/completions", `{"model":"` + strings.Repeat("x", maxName+1) + `"}`, 0, CodeInvalidBody},
+		{"half a surrogate pair", azure + "a%2Fb/chat/completions", `{"model":"\ud83d"}`, 0, CodeInvalidBody},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := parseTarget(t, c.target)
+			found, err := look(u, c.body)
+			wantCode(t, err, c.code)
+			if err == nil && (found.Name != "a/b" || found.Where != c.where|InPath) {
+				t.Errorf("found %+v", found)
+			}
+		})
+	}
+}
+
+func TestADeploymentsPathDecidesOverAForm(t *testing.T) {
+	const target = "/openai/deployments/a/b/audio/transcriptions"
+	for _, c := range []struct {
+		name, body string
+		where      Location
+		code       string
+	}{
+		{"the same model", form(field("model", "a/b")), InForm, ""},
+		{"another model", form(field("model", "whisper-1")), InForm, ""},
+		{"an empty model", form(field("model", "")), InForm, ""},
+		{"no model", form(file("file", "a.wav", "RIFF")), 0, ""},
+		{"no part", "--" + testBoundary + "--\r\n", 0, ""},
+		{"two models", form(field("model", ""), field("model", "")), 0, CodeAmbiguousModel},
+		{"another spelling alone", form(field("MODEL", "a/b")), 0, CodeAmbiguousModel},
+		{"an array of models", form(field("model[]", "a/b")), 0, CodeAmbiguousModel},
+		{"a file", form(file("model", "a.wav", "RIFF")), 0, CodeInvalidBody},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			found, err := lookForm(parseTarget(t, target), c.body)
+			wantCode(t, err, c.code)
+			if err == nil && (found.Name != "a/b" || found.Where != c.where|InPath) {
+				t.Errorf("found %+v", found)
+			}
+		})
+	}
+}
+
+func TestAnOddNameOfADeploymentIsThePathsFault(t *testing.T) {
+	found, err := look(parseTarget(t, "/openai/deployments/a%2F/chat/completions"), `{"model":"a/b"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix, rest, _, err := found.Split()
+	wantCode(t, err, CodeInvalidPath)
+	if prefix != "" || rest != "" {
+		t.Errorf("got %q and %q besides the error", prefix, rest)
+	}
+}
+
+func TestTheBodyMayCallAModelAResourceBeforeAVerb(t *testing.T) {
+	for _, c := range []struct{ name, target, body, want, code string }{
+		{"the name", "/v1beta/models/a%2Fb:embedContent", `{"model":"a/b"}`, `{"model":  "b"}`, ""},
+		{"the resource", "/v1beta/models/a%2Fb:embedContent", `{"model":"models/a/b"}`, `{"model":  "models/b"}`, ""},
+		{"the resource with escapes", "/v1beta/models/a/b:embedContent", `{"model":"models\/a\/b"}`, `{"model":    "models/b"}`, ""},
+		{"a model that is called models", "/v1beta/models/models/b:embedContent", `{"model":"models/b"}`, `{"model":       "b"}`, ""},
+		{"no model", "/v1beta/models/a%2Fb:embedContent", `{}`, `{}`, ""},
+		{"the resource of another", "/v1beta/models/a%2Fb:embedContent", `{"model":"models/b"}`, "", CodeAmbiguousModel},
+		{"another", "/v1beta/models/a%2Fb:embedContent", `{"model":"b"}`, "", CodeAmbiguousModel},
+		{"nothing but the word", "/v1beta/models/a%2Fb:embedContent", `{"model":"models/"}`, "", CodeAmbiguousModel},
+		{"null", "/v1beta/models/a%2Fb:embedContent", `{"model":null}`, "", CodeInvalidBody},
+		{"the resource without a verb", "/v1beta/models/a%2Fb", `{"model":"models/a/b"}`, "", CodeAmbiguousModel},
+		{"the resource in the query alone", "/v1/realtime?model=a/b", `{"model":"models/a/b"}`, "", CodeAmbiguousModel},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := parseTarget(t, c.target)
+			found, err := FindInURL(http.MethodPost, u)
+			if err == nil {
+				err = found.AddBody([]byte(c.body))
+			}
+			wantCode(t, err, c.code)
+			if err != nil {
+				return
+			}
+			if body := rename(&found, u, []byte(c.body), "b"); string(body) != c.want || u.Path != "/v1beta/models/b:embedContent" {
+				t.Errorf("got %s and %s", u, body)
+			}
+		})
+	}
+}
+
 func TestReplaceChangesEveryPlaceAndNothingElse(t *testing.T) {
 	const target = "/openai/deployments/corp%2Fgpt/chat?v=1&model=corp/gpt&x=%41"
 	const body = `{"messages":[{"model":"corp/gpt"}], "model" : "corp\/gpt","n":1.0}`

@@ -80,6 +80,100 @@ func TestReplaceFormModel(t *testing.T) {
 	}
 }
 
+func TestEditBodyWhereThePathDecides(t *testing.T) {
+	const target = "/openai/deployments/corp%2Fgpt/chat/completions"
+	model := func(value string) string { return `{"n":1,"model": ` + value + `}` }
+	for _, c := range []struct {
+		name, body, want string
+		insert           bool
+	}{
+		{"the same name becomes the upstream's", model(`"corp/gpt"`), model(`     "gpt"`), false},
+		{"another name does", model(`"gpt-4o-mini"`), model(`        "gpt"`), false},
+		{"another name that is shorter does", model(`"x"`), model(`"gpt"`), false},
+		{"an empty name does", model(`""`), model(`"gpt"`), false},
+		{"null does", model(`null`), model(`"gpt"`), false},
+		{"the upstream's name stays", model(`"gpt"`), model(`"gpt"`), true},
+		{"a missing name stays missing", `{"n":1}`, `{"n":1}`, false},
+		{"a missing name is inserted", `{"n":1}`, `{"model":"gpt","n":1}`, true},
+		{"a missing name is inserted into nothing", `{}`, `{"model":"gpt"}`, true},
+		{"a missing name is inserted into a blank", " { \n} ", " {\"model\":\"gpt\" \n} ", true},
+		{"a missing name is inserted before a blank", "\t{ \"n\" : {} }", "\t{\"model\":\"gpt\", \"n\" : {} }", true},
+		{"a name deeper down is none", `{"x":{"model":"a"}}`, `{"model":"gpt","x":{"model":"a"}}`, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			found, err := look(parseTarget(t, target), c.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			edit, changes := found.EditBody(nil, []byte(c.body), "gpt", c.insert)
+			got := applied([]byte(c.body), edit)
+			if string(got) != c.want || changes != (c.want != c.body) {
+				t.Errorf("got %s, %v, want %s", got, changes, c.want)
+			}
+			if again, found, err := FindModel(got); err != nil || found != strings.Contains(c.want, `"gpt"`) || found && again.Name != "gpt" {
+				t.Errorf("found %+v, %v afterwards", again, err)
+			}
+		})
+	}
+}
+
+func TestEditBodyOfAFormWhereThePathDecides(t *testing.T) {
+	const target = "/openai/deployments/corp/whisper/audio/transcriptions"
+	audio := file("file", "a.wav", "RIFF\r\n")
+	for _, c := range []struct {
+		name, body, want string
+		insert           bool
+	}{
+		{"another name becomes the upstream's", form(audio, field("model", "whisper-1")), form(audio, field("model", "whisper")), false},
+		{"an empty name does", form(field("model", ""), audio), form(field("model", "whisper"), audio), false},
+		{"the upstream's name stays", form(field("model", "whisper")), form(field("model", "whisper")), true},
+		{"a missing name stays missing", form(audio), form(audio), false},
+		{"a missing name is inserted", form(audio), form(field("model", "whisper"), audio), true},
+		{"a missing name is inserted into nothing", "--" + testBoundary + "--", strings.TrimSuffix(form(field("model", "whisper")), "\r\n"), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			found, err := lookForm(parseTarget(t, target), c.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			edit, changes := found.EditBody(nil, []byte(c.body), "whisper", c.insert)
+			got := applied([]byte(c.body), edit)
+			if string(got) != c.want || changes != (c.want != c.body) {
+				t.Errorf("got %q, %v, want %q", got, changes, c.want)
+			}
+		})
+	}
+}
+
+func TestNothingIsInsertedWhereThePathDoesNotDecide(t *testing.T) {
+	for _, target := range []string{"/v1/chat/completions", "/v1/models/corp%2Fgpt", "/v1/realtime?model=corp/gpt", "/v1beta/models/a:generateContent"} {
+		found, err := look(parseTarget(t, target), `{"n":1}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if edit, changes := found.EditBody(nil, []byte(`{"n":1}`), "gpt", true); changes || len(edit.Text) > 0 {
+			t.Errorf("%s: %+v", target, edit)
+		}
+	}
+	found, err := FindInURL(http.MethodPost, parseTarget(t, "/openai/deployments/a/files"))
+	if _, changes := found.EditBody(nil, nil, "gpt", true); err != nil || changes {
+		t.Errorf("a body that was not looked at changes: %v", err)
+	}
+}
+
+func TestAnEditEnclosesOnlyWhatChanges(t *testing.T) {
+	body := []byte(`{"model":"corp/meta/llama","n":1}`)
+	var found Found
+	if err := found.AddBody(body); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 3, 100)
+	edit, changes := found.EditBody(buffer, body, "meta/llama", false)
+	if !changes || string(body[edit.Start:edit.End]) != `"corp/` || string(edit.Text) != `     "` || &edit.Text[0] != &buffer[0] {
+		t.Errorf("got %d to %d: %q", edit.Start, edit.End, edit.Text)
+	}
+}
+
 func TestEditBodyAllocatesNothingWithABuffer(t *testing.T) {
 	const body, azure = `{"messages":[],"model":"corp/gpt-4o"}`, "/openai/deployments/corp%2Fgpt/chat/completions"
 	for name, c := range map[string]struct{ target, body, replacement string }{
@@ -161,11 +255,12 @@ func checkReplaceModel(t *testing.T, body []byte, model Model, name string) {
 
 func FuzzURLModel(f *testing.F) {
 	for _, target := range []string{
-		"/v1/models/corp%2Fgpt-4o", "/v1/models/corp/gpt?x", "/v1/mod%65ls%2f%63orp/%C3%a9", "/v1/models/a%252Fb", "/v1/models/a/\"<",
-		"/openai/deployments/a%2Fb/chat?model=a/b", "/openai/deployments/a/b/chat?model=a/b&x=%zz;y", "/openai/deployments/a/b%2Fc/?model=a/b/c", "/openai/deployments/a/b%2F?model=a/b",
+		"/v1/models/corp%2Fgpt-4o", "/v1/models/corp/gpt?x", "/v1/mod%65ls%2f%63orp/%C3%A9", "/v1/models/a%252Fb", "/v1/models/a/\"<",
+		"/openai/deployments/a%2Fb/chat?model=a/b", "/openai/deployments/a/b/embeddings?model=a/b&x=%zz;y", "/openai/deployments/a/b%2Fc/?model=a/b/c",
+		"/openai/deployments/a/b/c/%63ompletions", "/openai/deployments/a//embeddings", "/v1beta/models/a/b:predict?model=a/b", "/models/a%3Ab:c%64", "/models/a:b/c",
 		"/v1/realtime?model=corp%2Fgpt", "/?a;b&mod%65l=a+b/c&&MODEL2", "/v1/models/a/x?model=b/y", "http://h/v1/models/a/b?model=a/b", "*",
 	} {
-		for _, name := range []string{"gpt", "b", "b/c", "é", "a b/c%2F?&;+#", "corp/gpt"} {
+		for _, name := range []string{"gpt", "b", "b/c", "é", "a b/c%2F?&;+#", "corp/gpt", "a:b"} {
 			f.Add(target, name)
 		}
 	}
@@ -174,47 +269,61 @@ func FuzzURLModel(f *testing.F) {
 		if err != nil {
 			return
 		}
-		found, err := FindInURL(http.MethodGet, u)
-		if err != nil || found.Where == 0 {
-			return
-		}
-		if read := u.Query(); found.Where&InQuery != 0 && (len(read["model"]) != 1 || read.Get("model") != found.Name) {
-			t.Fatalf("found %+v, net/url reads %q", found, read)
-		}
-		if found.Where&InPath != 0 && !strings.Contains(u.Path+"/", "/"+found.Name+"/") {
-			t.Fatalf("found %+v, the path is %q", found, u.Path)
-		}
-		_, rest, prefixed, err := found.Split()
-		if err != nil {
-			return
-		}
-		if prefixed {
-			checkReplaceInURL(t, *u, found, rest)
-		}
-		if _, _, _, err := ParseName(name, InPath); err == nil {
-			checkReplaceInURL(t, *u, found, name)
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			found, err := FindInURL(method, u)
+			if err != nil || found.Where == 0 {
+				continue
+			}
+			if read := u.Query(); found.Where&InQuery != 0 && (len(read["model"]) != 1 || read.Get("model") != found.Name) {
+				t.Fatalf("found %+v, net/url reads %q", found, read)
+			}
+			if found.Where&InPath != 0 && !strings.Contains(u.Path+"/", "/"+found.Name+"/") && !(method == http.MethodPost && strings.Contains(u.Path, "/"+found.Name+":")) {
+				t.Fatalf("found %+v, the path is %q", found, u.Path)
+			}
+			_, rest, prefixed, err := found.Split()
+			if err != nil {
+				continue
+			}
+			if prefixed {
+				checkReplaceInURL(t, method, *u, found, rest)
+			}
+			checkReplaceInURL(t, method, *u, found, found.Name)
+			if _, _, _, err := ParseName(name, InPath); err == nil {
+				checkReplaceInURL(t, method, *u, found, name)
+			}
 		}
 	})
 }
 
-func checkReplaceInURL(t *testing.T, u url.URL, found Found, name string) {
+func checkReplaceInURL(t *testing.T, method string, u url.URL, found Found, name string) {
 	t.Helper()
 	before := u
-	rename(&found, &u, nil, name)
-	again, err := FindInURL(http.MethodGet, &u)
-	if err != nil || again.Name != name || again.Where != found.Where {
-		t.Fatalf("found %+v, %v: %q in %s became %s", again, err, name, before.RequestURI(), u.RequestURI())
-	}
+	found.RenameURL(&u, name)
 	if decoded, err := url.PathUnescape(u.EscapedPath()); err != nil || decoded != u.Path {
 		t.Fatalf("Path is %q, EscapedPath %q", u.Path, u.EscapedPath())
 	}
 	want := before.Path
 	if found.Where&InPath != 0 {
-		prefix, _ := modelPathPrefix(want)
+		prefix, marker := modelPathPrefix(want)
 		want = prefix + name + strings.TrimPrefix(want, prefix+found.Name)
+		if rest := u.EscapedPath()[escapedOffset(u.EscapedPath(), len(prefix)):]; marker == deploymentsMarker {
+			segment, _, _ := strings.Cut(rest, "/")
+			if plain, err := url.PathUnescape(segment); err != nil || plain != name {
+				t.Fatalf("%q in %s is not one segment of %s", name, before.RequestURI(), u.RequestURI())
+			}
+		}
 	}
 	if u.Path != want || found.Where&InPath == 0 && u.EscapedPath() != before.EscapedPath() {
 		t.Fatalf("the path %q became %q", before.Path, u.Path)
+	}
+	// Behind an unescaped name more may look like a part of it, or like a verb.
+	looksLonger := found.path.deployment && !strings.Contains(name, "/")
+	looksShorter := found.Where&InPath != 0 && !found.path.deployment && !found.path.verb && strings.Contains(name, ":")
+	if !looksLonger && !looksShorter {
+		again, err := FindInURL(method, &u)
+		if err != nil || again.Name != name || again.Where != found.Where {
+			t.Fatalf("found %+v, %v: %q in %s became %s", again, err, name, before.RequestURI(), u.RequestURI())
+		}
 	}
 	pairs, changed := strings.Split(before.RawQuery, "&"), 0
 	for i, pair := range strings.Split(u.RawQuery, "&") {

@@ -61,11 +61,11 @@ func scanObject(body []byte, nullable bool) (object, error) {
 		return object{}, invalidBody("the body must be a JSON object")
 	}
 	o := object{first: s.at + 1}
-	more, ok := s.enter('}'), true
+	more := s.enter('}')
 	o.empty = !more
 	for models := 0; more; {
-		raw, isKey := s.key()
-		if !isKey {
+		raw, ok := s.key()
+		if !ok {
 			return object{}, s.fault()
 		}
 		key := memberKeyword(raw)

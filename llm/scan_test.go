@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
 )
 
 // faultBody is one literal body of testdata/faults.json.
@@ -297,6 +299,62 @@ func oracleModel(body []byte) (name string, found, ok bool) {
 	return name, true, true
 }
 
+// oracleChooser is what else chooses a model in a body that FindModel accepts, by
+// way of encoding/json.
+func oracleChooser(t *testing.T, body []byte) string {
+	t.Helper()
+	first := ""
+	members(t, body, func(key string, value json.RawMessage) {
+		chooser := ""
+		key, _, cut := strings.Cut(key, "\x00")
+		for _, name := range choosers {
+			if strings.EqualFold(key, name) {
+				chooser = name
+			}
+		}
+		if strings.EqualFold(key, modelKey) && (cut || key != modelKey) {
+			chooser = modelVariant
+		}
+		var tools []json.RawMessage
+		if strings.EqualFold(key, "tools") && json.Unmarshal(value, &tools) == nil {
+			for _, tool := range tools {
+				if tool[0] != '{' {
+					continue
+				}
+				members(t, tool, func(key string, value json.RawMessage) {
+					if key, _, _ := strings.Cut(key, "\x00"); strings.EqualFold(key, modelKey) && value[0] == '"' {
+						chooser = modelOfTool
+					}
+				})
+			}
+		}
+		if first == "" {
+			first = chooser
+		}
+	})
+	return first
+}
+
+// members calls do for every member of a valid JSON object, duplicates and all.
+func members(t *testing.T, object []byte, do func(key string, value json.RawMessage)) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	if _, err := decoder.Token(); err != nil {
+		t.Fatal(err)
+	}
+	for decoder.More() {
+		key, err := decoder.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			t.Fatal(err)
+		}
+		do(key.(string), value)
+	}
+}
+
 // depth is how deeply a valid JSON text is nested.
 func depth(body []byte) int {
 	deepest, current, inString := 0, 0, false
@@ -321,7 +379,9 @@ func FuzzFindModel(f *testing.F) {
 	for _, seed := range []string{
 		`{"model":"a/x","model":"b/y"}`, `{"mod\u0065l":"b/y","Model":1}`, `{"MODEL":"a"}`,
 		`{"a":[{"model":"b/y"},[],{},-0.5e+7,true,false,null],"model":"a\/x\ud83d\ude00\\ud83d"}`,
-		`{"model":"\ud83d"}`, `{"model":"\ufffd\\\ufffd"}`, "{\"x\":\"\xff\"}", ` [1]`, `"a/x"`, nested(512), nested(513), "{\"K\":\"\u212a\"}",
+		`{"model":"\ud83d"}`, `{"model":"\ufffd\\\ufffd"}`, "{\"x\":\"\xff\"}", ` [1]`, `"a/x"`, nested(512), nested(513),
+		`{"tools":[{"model":"b"},{"x":[{"model":1}]},[]],"Fallbac\u212as":1}`, `{"model\u0000":1,"EXTRA_body":[]}`, `{"tool\u017f":[{"MODEL\u0000x":"b"}]}`,
+		`{"tools":[{"model":null}],"modelID":""}`, `{"tools":[1,"x",{"a":{}}` + "\n" + `],"rout\u0065":{}}`, `{"__proto__":{"model":"b"},"a.b":{"model":1}}`, "{\"K\":\"\u212a\"}",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -334,6 +394,17 @@ func FuzzFindModel(f *testing.F) {
 		name, wantFound, ok := oracleModel(body)
 		if ok != (err == nil) || err == nil && (found != wantFound || model.Name != name) {
 			t.Fatalf("FindModel(%q) = %+v, %v, %v; encoding/json reads %q, %v, %v", body, model, found, err, name, wantFound, ok)
+		}
+		if err != nil {
+			return
+		}
+		var looked Found
+		if err := looked.AddBody(body); err != nil || looked.Chooser != oracleChooser(t, body) {
+			t.Fatalf("%q chooses by %q, %v; encoding/json by %q", body, looked.Chooser, err, oracleChooser(t, body))
+		}
+		// gjson takes the first of several, and looks no further.
+		if read := gjson.GetBytes(body, "model"); read.Exists() != found || found && read.String() != model.Name {
+			t.Fatalf("found %+v, %v; gjson reads %q", model, found, read.Raw)
 		}
 		if !found {
 			return
