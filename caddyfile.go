@@ -226,8 +226,8 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 			return err
 		}
 		wait, err := caddy.ParseDuration(text)
-		if err != nil || wait <= 0 {
-			return d.Errf("token_wait is no duration above 0 such as 15s")
+		if err != nil || config.CheckDuration(wait) != nil {
+			return d.Errf("token_wait must be a duration of at least 1ms, such as 15s")
 		}
 		h.TokenWait = caddy.Duration(wait)
 	case "errors":

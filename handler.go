@@ -75,7 +75,8 @@ type Handler struct {
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// The longest time that a request waits for a token, then 504; the token
-	// request goes on for those that come after. Default: 15s.
+	// request goes on for those that come after. At least 1ms: in JSON a number
+	// without a unit counts nanoseconds, so write "15s". Default: 15s.
 	TokenWait caddy.Duration `json:"token_wait,omitempty"`
 
 	// `respond` (the default) answers errors with a body that the SDKs
@@ -216,8 +217,8 @@ func (h *Handler) Validate() error {
 	if h.MaxBody < 0 {
 		return errors.New("max_body is not above 0")
 	}
-	if h.TokenWait < 0 {
-		return errors.New("token_wait is not above 0")
+	if err := config.CheckDuration(time.Duration(h.TokenWait)); err != nil {
+		return &config.ConfigurationError{Field: "token_wait", Err: err}
 	}
 	if h.ClientKeysOff && len(h.ClientKeys) > 0 {
 		return errors.New("client_key off contradicts the client_key beside it")
