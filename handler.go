@@ -2,6 +2,7 @@ package oauth2llm
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -65,7 +66,9 @@ type Handler struct {
 	// Forward "<provider>/<model>" as it is instead of "<model>".
 	KeepPrefix bool `json:"keep_prefix,omitempty"`
 
-	// Headers of the client not to remove, such as `Cookie`.
+	// Headers in which clients send credentials that are not to be removed, such as
+	// `Cookie`. Headers that make another request of one, such as
+	// `X-HTTP-Method-Override`, are never forwarded and cannot be kept.
 	KeepHeaders []string `json:"keep_headers,omitempty"`
 
 	// The largest request body, in bytes, decoded too; 413 over it. Default:
@@ -226,6 +229,9 @@ func (h *Handler) Validate() error {
 	for _, name := range h.KeepHeaders {
 		if !config.IsHeaderName(name) {
 			return errors.New("keep_header holds what is no header name")
+		}
+		if isOverride(name) {
+			return fmt.Errorf("keep_header: %s is never forwarded, because it can make another request of one; remove it", name)
 		}
 	}
 	return nil
