@@ -41,8 +41,10 @@ type Handler struct {
 	Provider string `json:"provider,omitempty"`
 
 	// Who may use this gateway: keys by client name. A client sends its key as
-	// `Authorization: Bearer`, `X-Api-Key` or `Api-Key`. A request without one
-	// of these keys gets 401.
+	// `Authorization: Bearer`, `X-Api-Key`, `Api-Key` or `X-Goog-Api-Key`, or as the
+	// WebSocket subprotocol `openai-insecure-api-key.<key>`. The first key that is
+	// good, in this order, decides, and no key of this gateway is forwarded, whatever
+	// `keep_headers` says. A request without one gets 401.
 	ClientKeys map[string]ClientKey `json:"client_keys,omitempty"`
 
 	// Says that something else authenticates the clients. Without it and
@@ -153,11 +155,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 // warn says what works and is a risk.
 func (h *Handler) warn() {
-	for name, key := range h.ClientKeys {
-		if key.Key.IsLiteral() && !key.isHash() {
-			h.logger.Warn("the key stands in the configuration, where whoever can read that sees it: use {env.NAME} or {file.PATH}", zap.String("client_key", name))
-		}
-	}
+	h.clientKeys.warn()
 	if h.clientKeys.empty() && !h.ClientKeysOff {
 		h.logger.Warn("anyone who can reach this gateway can use its providers: set client_key, or client_key off if something else authenticates")
 	}
