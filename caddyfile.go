@@ -136,7 +136,7 @@ func declaredGlobally(h httpcaddyfile.Helper) bool {
 //	oauth2_llm [<matcher>] [<provider>] {
 //		config_file      <path>
 //		provider         <name> { ... }
-//		client_key       <name> <value> {
+//		client_key       <name> <value>... {
 //			models <provider>/<pattern>...
 //		}
 //		client_key       off
@@ -226,8 +226,8 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 			return err
 		}
 		wait, err := caddy.ParseDuration(text)
-		if err != nil || wait <= 0 {
-			return d.Errf("token_wait is no duration above 0 such as 15s")
+		if err != nil || config.CheckDuration(wait) != nil {
+			return d.Errf("token_wait must be a duration of at least 1ms, such as 15s")
 		}
 		h.TokenWait = caddy.Duration(wait)
 	case "errors":
@@ -235,38 +235,6 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 	default:
 		return d.Errf("unrecognized option '%s'", option)
 	}
-	return nil
-}
-
-func (h *Handler) unmarshalClientKey(d *caddyfile.Dispenser) error {
-	arguments := d.RemainingArgs()
-	if len(arguments) == 1 && arguments[0] == "off" {
-		h.ClientKeysOff = true
-		return nil
-	}
-	if len(arguments) != 2 {
-		// ArgErr would show the last argument, which may be a key.
-		return d.Errf("client_key: takes a name and a value, or off")
-	}
-	name := arguments[0]
-	if _, ok := h.ClientKeys[name]; ok {
-		return d.Errf("client_key %s is already specified", name)
-	}
-	key := ClientKey{Key: template(d, arguments[1])}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if option := d.Val(); option != "models" {
-			return d.Errf("client_key %s: unrecognized option '%s'", name, option)
-		}
-		patterns := d.RemainingArgs()
-		if len(patterns) == 0 {
-			return d.Errf("client_key %s: models takes one <provider>/<model> or more", name)
-		}
-		key.Models = append(key.Models, patterns...)
-	}
-	if h.ClientKeys == nil {
-		h.ClientKeys = make(map[string]ClientKey)
-	}
-	h.ClientKeys[name] = key
 	return nil
 }
 

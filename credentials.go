@@ -23,6 +23,41 @@ var clientCredentials = map[string]struct{}{
 	"Cookie":                    {},
 }
 
+// overrides are headers that make some servers take a request for another one
+// than it is: one with another method, for another path, or, behind a CGI-like
+// interface, one whose program speaks through a proxy of the client's choice
+// (Proxy becomes HTTP_PROXY there). What a client may do is decided by its method
+// and path, so that none of them is ever forwarded.
+var overrides = map[string]struct{}{
+	"X-Http-Method-Override": {},
+	"X-Http-Method":          {},
+	"X-Method-Override":      {},
+	"X-Original-Url":         {},
+	"X-Rewrite-Url":          {},
+	"X-Override-Url":         {},
+	"Proxy":                  {},
+}
+
+// isOverride reports whether a header, in any spelling, is one of the overrides.
+func isOverride(name string) bool {
+	_, override := overrides[canonicalField(textproto.CanonicalMIMEHeaderKey(name))]
+	return override
+}
+
+// removeOverrides takes the overrides off a header that is forwarded with the
+// client's own credentials, and their names out of Connection and Trailer. It
+// changes no slice of values in place.
+func removeOverrides(header http.Header) {
+	for name := range header {
+		if isOverride(name) {
+			delete(header, name)
+		}
+	}
+	for _, list := range [...]string{"Connection", "Trailer"} {
+		filterList(header, list, func(listed string) bool { return isConnectionOption(listed) || !isOverride(listed) })
+	}
+}
+
 // isCredentialParameter reports whether a query parameter holds a credential.
 func isCredentialParameter(name string) bool {
 	switch strings.ToLower(name) {
@@ -42,8 +77,8 @@ type credentialFilter struct {
 	parameter string
 }
 
-// newCredentialFilter removes the client's credentials but for kept headers,
-// and guards those that the gateway sets.
+// newCredentialFilter removes the overrides, and the client's credentials but for
+// kept headers, and guards those that the gateway sets.
 func newCredentialFilter(kept []string, set ...string) *credentialFilter {
 	f := &credentialFilter{removed: map[string]struct{}{}, guarded: map[string]struct{}{}}
 	for name := range clientCredentials {
@@ -51,6 +86,9 @@ func newCredentialFilter(kept []string, set ...string) *credentialFilter {
 	}
 	for _, name := range kept {
 		delete(f.removed, http.CanonicalHeaderKey(name))
+	}
+	for name := range overrides {
+		f.remove(name)
 	}
 	for _, name := range set {
 		f.guarded[canonicalField(http.CanonicalHeaderKey(name))] = struct{}{}
@@ -75,68 +113,99 @@ func canonicalField(name string) string {
 	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
-// header returns a copy of a client's header without its credentials. Values
+// header returns a copy of a client's header without its credentials and without
+// overrides. Values
 // are shared; their slices cannot be appended to in place. There is room for
 // more entries.
 func (f *credentialFilter) header(from http.Header, more int) http.Header {
 	to := make(http.Header, len(from)+more)
 	for name, values := range from {
-		if _, removed := f.removed[canonicalField(name)]; removed {
+		if _, removed := f.removed[canonicalField(textproto.CanonicalMIMEHeaderKey(name))]; removed {
 			continue
 		}
 		to[name] = slices.Clip(values)
 	}
-	if connection, ok := to["Connection"]; ok {
-		f.connection(to, connection)
-	}
-	if trailer, ok := to["Trailer"]; ok {
-		f.list(to, "Trailer", trailer)
-	}
-	if protocols, ok := to["Sec-Websocket-Protocol"]; ok {
-		filterList(to, "Sec-Websocket-Protocol", protocols, func(protocol string) bool {
-			return !strings.HasPrefix(strings.ToLower(protocol), llm.WebSocketKeyPrefix)
-		})
-	}
+	// reverse_proxy deletes every header that Connection names, ours too (case H01).
+	f.list(to, "Connection")
+	f.list(to, "Trailer")
+	filterList(to, webSocketProtocols, func(protocol string) bool {
+		_, found := webSocketKey(protocol)
+		return !found
+	})
 	return to
 }
 
-// connection removes guarded names from the Connection header: reverse_proxy
-// deletes every header that it names, ours too (case H01).
-func (f *credentialFilter) connection(header http.Header, values []string) {
-	if len(values) == 1 && (strings.EqualFold(values[0], "keep-alive") || strings.EqualFold(values[0], "upgrade") || strings.EqualFold(values[0], "close")) {
+// list removes guarded names from a header that is a list of header names.
+func (f *credentialFilter) list(header http.Header, name string) {
+	filterList(header, name, func(listed string) bool { return isConnectionOption(listed) || !f.guards(listed) })
+}
+
+// isConnectionOption reports whether an element of Connection is one of those that
+// most requests have, which names no header that is guarded.
+func isConnectionOption(listed string) bool {
+	return strings.EqualFold(listed, "keep-alive") || strings.EqualFold(listed, "close") || strings.EqualFold(listed, "Upgrade")
+}
+
+// guards reports whether a header, in any spelling, is guarded.
+func (f *credentialFilter) guards(name string) bool {
+	_, guarded := f.guarded[canonicalField(textproto.CanonicalMIMEHeaderKey(name))]
+	return guarded
+}
+
+// filterList keeps those elements of a comma-separated header that keep wants. A
+// header of which it wants all stays as it is; else the list is a new one.
+func filterList(header http.Header, name string, keep func(element string) bool) {
+	values := header[name]
+	count, wanted := 0, 0
+	for _, value := range values {
+		for element := range strings.SplitSeq(value, ",") {
+			count++
+			if keep(textproto.TrimString(element)) {
+				wanted++
+			}
+		}
+	}
+	switch wanted {
+	case count:
+		return
+	case 0:
+		delete(header, name)
 		return
 	}
-	f.list(header, "Connection", values)
-}
-
-// list removes guarded names from a header that is a list of header names.
-func (f *credentialFilter) list(header http.Header, name string, values []string) {
-	filterList(header, name, values, func(listed string) bool {
-		_, guarded := f.guarded[canonicalField(textproto.CanonicalMIMEHeaderKey(listed))]
-		return !guarded
-	})
-}
-
-// filterList keeps those elements of a comma-separated header that keep wants.
-func filterList(header http.Header, name string, values []string, keep func(string) bool) {
-	var kept []string
-	dropped := false
+	kept := make([]string, 0, wanted)
 	for _, value := range values {
 		for element := range strings.SplitSeq(value, ",") {
 			if element = textproto.TrimString(element); keep(element) {
 				kept = append(kept, element)
-			} else {
-				dropped = true
 			}
 		}
 	}
-	switch {
-	case !dropped:
-	case len(kept) == 0:
-		delete(header, name)
-	default:
-		header[name] = []string{strings.Join(kept, ", ")}
+	header[name] = []string{strings.Join(kept, ", ")}
+}
+
+// onlyWebSocket takes Upgrade off a header, and out of Connection, unless it is
+// one value, and that is websocket. Another protocol, such as h2c, would be a
+// connection to the upstream on which the client does as it likes. It changes no
+// slice of values in place.
+func onlyWebSocket(header http.Header) {
+	if upgrade := header["Upgrade"]; len(upgrade) == 1 && strings.EqualFold(textproto.TrimString(upgrade[0]), "websocket") {
+		return
 	}
+	delete(header, "Upgrade")
+	filterList(header, "Connection", func(listed string) bool { return !strings.EqualFold(listed, "Upgrade") })
+}
+
+// webSocketProtocols is the header in which browsers, which can set no other for a
+// WebSocket, send a key.
+const webSocketProtocols = "Sec-Websocket-Protocol"
+
+// webSocketKey is the key that a WebSocket subprotocol holds.
+func webSocketKey(protocol string) (key string, found bool) {
+	const length = len(llm.WebSocketKeyPrefix)
+	if len(protocol) < length || !strings.EqualFold(protocol[:length], llm.WebSocketKeyPrefix) {
+		return "", false
+	}
+	return protocol[length:], true
 }
 
 // query returns a query without the parameters that hold credentials.
@@ -146,10 +215,11 @@ func (f *credentialFilter) query(raw string) string {
 	})
 }
 
-// filterTrailer takes guarded fields out of a request's trailers (case H05).
+// filterTrailer takes guarded fields and overrides out of a request's trailers
+// (case H05).
 func (f *credentialFilter) filterTrailer(trailer http.Header) {
 	for name := range trailer {
-		if _, guarded := f.guarded[canonicalField(textproto.CanonicalMIMEHeaderKey(name))]; guarded {
+		if f.guards(name) || isOverride(name) {
 			delete(trailer, name)
 		}
 	}

@@ -79,6 +79,30 @@ func TestTheFilterTakesCredentialsOffHeaders(t *testing.T) {
 			from: http.Header{"Sec-Websocket-Protocol": {"openai-insecure-api-key."}},
 			want: http.Header{},
 		},
+		"what makes another request of one": {
+			from: http.Header{
+				"X-Http-Method-Override": {"DELETE"}, "X-Http-Method": {"DELETE"}, "X-Method-Override": {"DELETE"},
+				"X-Original-Url": {"/admin"}, "X-Rewrite-Url": {"/admin"}, "X-Override-Url": {"/admin"}, "Proxy": {"evil:1"},
+				"X-Original-Filename": {"a"}, "Proxy-Status": {"b"}, "X-Url": {"c"},
+			},
+			want: http.Header{"X-Original-Filename": {"a"}, "Proxy-Status": {"b"}, "X-Url": {"c"}},
+		},
+		"what makes another request of one, in other spellings": {
+			from: http.Header{
+				"X_http_method_override": {"a"}, "X-Http_method-Override": {"a"}, "X_HTTP_METHOD": {"a"}, "X_original_url": {"a"},
+				"PROXY": {"a"}, "proxy": {"a"}, "x_rewrite-url": {"a"},
+			},
+			want: http.Header{},
+		},
+		"what makes another request of one cannot be kept": {
+			kept: []string{"Proxy", "x-original-url", "Cookie"},
+			from: http.Header{"Proxy": {"a"}, "X-Original-Url": {"a"}, "X_original_url": {"a"}, "Cookie": {"a"}},
+			want: http.Header{"Cookie": {"a"}},
+		},
+		"what makes another request of one, in lists of names": {
+			from: http.Header{"Connection": {"close, X-HTTP-Method-Override", "proxy"}, "Trailer": {"x_original_url, X-Checksum"}},
+			want: http.Header{"Connection": {"close"}, "Trailer": {"X-Checksum"}},
+		},
 		"no headers at all": {from: http.Header{}, want: http.Header{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +123,88 @@ func TestTheFilterTakesCredentialsOffHeaders(t *testing.T) {
 				t.Errorf("the client's own headers have become %q", test.from)
 			}
 		})
+	}
+}
+
+func TestWhatMakesAnotherRequestOfOneIsTakenOffWhatIsPassedOn(t *testing.T) {
+	for name, test := range map[string]struct{ from, want http.Header }{
+		"every one of them": {
+			from: http.Header{
+				"X-Http-Method-Override": {"DELETE"}, "X-Http-Method": {"a"}, "X-Method-Override": {"a"}, "X-Original-Url": {"a"},
+				"X-Rewrite-Url": {"a"}, "X-Override-Url": {"a"}, "Proxy": {"a"}, "Authorization": {"own"}, "Cookie": {"own"},
+			},
+			want: http.Header{"Authorization": {"own"}, "Cookie": {"own"}},
+		},
+		"underscores":          {from: http.Header{"X_http_method_override": {"a"}, "X-Original_url": {"a"}, "X_own": {"a"}}, want: http.Header{"X_own": {"a"}}},
+		"named in Connection":  {from: http.Header{"Connection": {"keep-alive, proxy", "X-Own"}}, want: http.Header{"Connection": {"keep-alive, X-Own"}}},
+		"announced in Trailer": {from: http.Header{"Trailer": {"X_HTTP_Method"}}, want: http.Header{}},
+		"lists of other names": {from: http.Header{"Connection": {"X-Own ,Authorization"}, "Trailer": {"X-Own"}}, want: http.Header{"Connection": {"X-Own ,Authorization"}, "Trailer": {"X-Own"}}},
+		"nothing":              {from: http.Header{}, want: http.Header{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shared := maps.Clone(test.from)
+			before := shared.Clone()
+			removeOverrides(test.from)
+			if !reflect.DeepEqual(test.from, test.want) {
+				t.Errorf("got %q, want %q", test.from, test.want)
+			}
+			if !reflect.DeepEqual(shared, before) {
+				t.Errorf("the client's own values have become %q", shared)
+			}
+		})
+	}
+}
+
+func TestTrailersBringNothingThatIsTakenOffHeaders(t *testing.T) {
+	trailer := func() http.Header {
+		return http.Header{"X-Checksum": {"1"}, "Authorization": {"a"}, "X_http_method": {"a"}, "Proxy": {"a"}, "X-Original-Url": nil}
+	}
+	guarding, passing := trailer(), trailer()
+	newCredentialFilter(nil).filterTrailer(guarding)
+	if want := (http.Header{"X-Checksum": {"1"}}); !reflect.DeepEqual(guarding, want) {
+		t.Errorf("%q is left, want %q", guarding, want)
+	}
+	// A request that is passed on keeps the client's own credentials.
+	new(credentialFilter).filterTrailer(passing)
+	if want := (http.Header{"X-Checksum": {"1"}, "Authorization": {"a"}}); !reflect.DeepEqual(passing, want) {
+		t.Errorf("%q is left, want %q", passing, want)
+	}
+}
+
+func TestOnlyAWebSocketIsAnUpgrade(t *testing.T) {
+	for name, test := range map[string]struct{ from, want http.Header }{
+		"a WebSocket":                  {from: http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}}, want: http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}}},
+		"in another case":              {from: http.Header{"Upgrade": {"WebSocket"}, "Connection": {"keep-alive, upgrade"}}, want: http.Header{"Upgrade": {"WebSocket"}, "Connection": {"keep-alive, upgrade"}}},
+		"with spaces":                  {from: http.Header{"Upgrade": {" websocket\t"}, "Connection": {"Upgrade"}}, want: http.Header{"Upgrade": {" websocket\t"}, "Connection": {"Upgrade"}}},
+		"h2c":                          {from: http.Header{"Upgrade": {"h2c"}, "Connection": {"Upgrade, HTTP2-Settings"}, "Http2-Settings": {"x"}}, want: http.Header{"Connection": {"HTTP2-Settings"}, "Http2-Settings": {"x"}}},
+		"a list that begins with it":   {from: http.Header{"Upgrade": {"websocket, h2c"}, "Connection": {"Upgrade"}}, want: http.Header{}},
+		"a list that ends with it":     {from: http.Header{"Upgrade": {"h2c,websocket"}, "Connection": {"close,UPGRADE"}}, want: http.Header{"Connection": {"close"}}},
+		"two lines":                    {from: http.Header{"Upgrade": {"websocket", "h2c"}, "Connection": {"upgrade"}}, want: http.Header{}},
+		"two equal lines":              {from: http.Header{"Upgrade": {"websocket", "websocket"}, "Connection": {"upgrade"}}, want: http.Header{}},
+		"a version":                    {from: http.Header{"Upgrade": {"websocket/13"}, "Connection": {"upgrade"}}, want: http.Header{}},
+		"an empty value":               {from: http.Header{"Upgrade": {""}, "Connection": {"upgrade"}}, want: http.Header{}},
+		"no values":                    {from: http.Header{"Upgrade": nil, "Connection": nil}, want: http.Header{"Connection": nil}},
+		"Connection in several lines":  {from: http.Header{"Upgrade": {"TLS/1.0"}, "Connection": {"Upgrade", "X-Hop, upgrade ", "close"}}, want: http.Header{"Connection": {"X-Hop, close"}}},
+		"Connection alone":             {from: http.Header{"Connection": {"Upgrade, keep-alive"}}, want: http.Header{"Connection": {"keep-alive"}}},
+		"Upgrade alone":                {from: http.Header{"Upgrade": {"h2c"}, "X-Upgrade": {"h2c"}}, want: http.Header{"X-Upgrade": {"h2c"}}},
+		"a request without an upgrade": {from: http.Header{"Connection": {"keep-alive , X-Hop"}}, want: http.Header{"Connection": {"keep-alive , X-Hop"}}},
+		"nothing":                      {from: http.Header{}, want: http.Header{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shared := maps.Clone(test.from)
+			before := shared.Clone()
+			onlyWebSocket(test.from)
+			if !reflect.DeepEqual(test.from, test.want) {
+				t.Errorf("got %q, want %q", test.from, test.want)
+			}
+			if !reflect.DeepEqual(shared, before) {
+				t.Errorf("the client's own values have become %q", shared)
+			}
+		})
+	}
+	header := http.Header{"Connection": {"keep-alive"}}
+	if n := testing.AllocsPerRun(100, func() { onlyWebSocket(header); removeOverrides(header) }); n > 0 {
+		t.Errorf("%v allocations for a request that is no upgrade", n)
 	}
 }
 

@@ -2,6 +2,7 @@ package oauth2llm
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -40,8 +41,10 @@ type Handler struct {
 	Provider string `json:"provider,omitempty"`
 
 	// Who may use this gateway: keys by client name. A client sends its key as
-	// `Authorization: Bearer`, `X-Api-Key` or `Api-Key`. A request without one
-	// of these keys gets 401.
+	// `Authorization: Bearer`, `X-Api-Key`, `Api-Key` or `X-Goog-Api-Key`, or as the
+	// WebSocket subprotocol `openai-insecure-api-key.<key>`. The first key that is
+	// good, in this order, decides, and no key of this gateway is forwarded, whatever
+	// `keep_headers` says. A request without one gets 401.
 	ClientKeys map[string]ClientKey `json:"client_keys,omitempty"`
 
 	// Says that something else authenticates the clients. Without it and
@@ -65,7 +68,9 @@ type Handler struct {
 	// Forward "<provider>/<model>" as it is instead of "<model>".
 	KeepPrefix bool `json:"keep_prefix,omitempty"`
 
-	// Headers of the client not to remove, such as `Cookie`.
+	// Headers in which clients send credentials that are not to be removed, such as
+	// `Cookie`. Headers that make another request of one, such as
+	// `X-HTTP-Method-Override`, are never forwarded and cannot be kept.
 	KeepHeaders []string `json:"keep_headers,omitempty"`
 
 	// The largest request body, in bytes, decoded too; 413 over it. Default:
@@ -75,7 +80,8 @@ type Handler struct {
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// The longest time that a request waits for a token, then 504; the token
-	// request goes on for those that come after. Default: 15s.
+	// request goes on for those that come after. At least 1ms: in JSON a number
+	// without a unit counts nanoseconds, so write "15s". Default: 15s.
 	TokenWait caddy.Duration `json:"token_wait,omitempty"`
 
 	// `respond` (the default) answers errors with a body that the SDKs
@@ -151,11 +157,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 // warn says what works and is a risk.
 func (h *Handler) warn() {
-	for name, key := range h.ClientKeys {
-		if key.Key.IsLiteral() && !key.isHash() {
-			h.logger.Warn("the key stands in the configuration, where whoever can read that sees it: use {env.NAME} or {file.PATH}", zap.String("client_key", name))
-		}
-	}
+	h.clientKeys.warn()
 	if h.clientKeys.empty() && !h.ClientKeysOff {
 		h.logger.Warn("anyone who can reach this gateway can use its providers: set client_key, or client_key off if something else authenticates")
 	}
@@ -218,8 +220,8 @@ func (h *Handler) Validate() error {
 	if h.MaxBody < 0 {
 		return errors.New("max_body is not above 0")
 	}
-	if h.TokenWait < 0 {
-		return errors.New("token_wait is not above 0")
+	if err := config.CheckDuration(time.Duration(h.TokenWait)); err != nil {
+		return &config.ConfigurationError{Field: "token_wait", Err: err}
 	}
 	if h.ClientKeysOff && len(h.ClientKeys) > 0 {
 		return errors.New("client_key off contradicts the client_key beside it")
@@ -227,6 +229,9 @@ func (h *Handler) Validate() error {
 	for _, name := range h.KeepHeaders {
 		if !config.IsHeaderName(name) {
 			return errors.New("keep_header holds what is no header name")
+		}
+		if isOverride(name) {
+			return fmt.Errorf("keep_header: %s is never forwarded, because it can make another request of one; remove it", name)
 		}
 	}
 	return nil

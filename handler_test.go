@@ -182,3 +182,31 @@ func BenchmarkHandler(b *testing.B) {
 		}
 	}
 }
+
+func TestAWaitWithoutAUnitIsRefused(t *testing.T) {
+	endpoint := newTokenEndpoint(t)
+	for name, test := range map[string]struct {
+		handler string
+		// says is empty if it is good.
+		says string
+	}{
+		"a number":                {`"token_wait":15`, `token_wait: must be at least 1ms; a number without a unit counts nanoseconds: write a duration such as "15s"`},
+		"a negative number":       {`"token_wait":-1`, "token_wait: must be at least 1ms"},
+		"a string of nanoseconds": {`"token_wait":"15ns"`, "token_wait: must be at least 1ms"},
+		"zero, which is 15 s":     {`"token_wait":0`, ""},
+		"no wait":                 {`"errors":"respond"`, ""},
+		"a string":                {`"token_wait":"15s"`, ""},
+		"the least":               {`"token_wait":"1ms"`, ""},
+		"nanoseconds of a second": {`"token_wait":1000000000`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newHandler(t, corp(endpoint.URL, ""), `{"client_keys_off":true,`+test.handler+`}`)
+			switch {
+			case test.says == "" && err != nil:
+				t.Errorf("it is refused: %v", err)
+			case test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)):
+				t.Errorf("got %v, want %s", err, test.says)
+			}
+		})
+	}
+}

@@ -1,7 +1,7 @@
 package oauth2llm
 
 import (
-	"maps"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,21 +30,25 @@ type keyring struct {
 	start     time.Time
 	readAt    atomic.Int64
 	reading   sync.Mutex
-	// refused are the clients whose keys could not be used.
-	refused map[string]bool
+	// last is what was read last, of all clients in the order of their names.
+	last []keyReading
 }
 
 // newKeyring reads the configured keys. Every one of them must be there.
 func newKeyring(configured map[string]ClientKey, environment config.Environment, logger *zap.Logger) (*keyring, error) {
-	keys, err := readClientKeys(configured, environment)
-	if err != nil {
+	k := &keyring{configured: configured, environment: environment, logger: logger, start: time.Now()}
+	readings := readClientKeys(configured, environment)
+	errs := make([]error, len(readings))
+	for i := range readings {
+		errs[i] = readings[i].err()
+	}
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	k := &keyring{configured: configured, environment: environment, logger: logger, start: time.Now(), refused: make(map[string]bool)}
 	for _, key := range configured {
-		k.fromFiles = k.fromFiles || key.Key.HasFile()
+		k.fromFiles = k.fromFiles || key.hasFile()
 	}
-	k.keys.Store(&keys)
+	k.use(readings)
 	return k, nil
 }
 
@@ -60,19 +64,70 @@ func (k *keyring) current() clientKeys {
 	return *k.keys.Load()
 }
 
-// read reads the keys again. One that cannot be read, or is another client's by
-// now, is good no longer; the others stay.
+// read reads the keys again. What cannot be used is good no longer; the rest
+// stays.
 func (k *keyring) read() {
-	var keys clientKeys
-	for _, name := range slices.Sorted(maps.Keys(k.configured)) {
-		key, err := keys.read(name, k.configured[name], k.environment)
-		if err == nil {
-			keys = append(keys, key)
-		} else if !k.refused[name] {
-			k.logger.Error("a client is refused until its key can be used", zap.String("client_key", name), zap.Error(err))
-		}
-		k.refused[name] = err != nil
+	readings := readClientKeys(k.configured, k.environment)
+	for i := range readings {
+		k.report(&k.last[i], &readings[i])
 	}
-	k.keys.Store(&keys)
+	k.use(readings)
 	k.readAt.Store(int64(time.Since(k.start)))
+}
+
+// use makes what was read the keys that are good.
+func (k *keyring) use(readings []keyReading) {
+	var keys clientKeys
+	for _, r := range readings {
+		for _, digest := range r.digests {
+			keys = append(keys, issuedKey{digest: digest, client: r.client})
+		}
+	}
+	k.last = readings
+	k.keys.Store(&keys)
+}
+
+// warn says which keys work and are a risk.
+func (k *keyring) warn() {
+	for i := range k.last {
+		name := k.last[i].client.name
+		if k.configured[name].isExposed() {
+			k.logger.Warn("the key stands in the configuration, where whoever can read that sees it: use {env.NAME} or {file.PATH}", zap.String("client_key", name))
+		}
+		k.warnShort(&k.last[i])
+	}
+}
+
+func (k *keyring) warnShort(r *keyReading) {
+	if r.short {
+		k.logger.Warn("a key has fewer than 16 bytes and can be guessed: make one with `caddy oauth2-llm key`", zap.String("client_key", r.client.name))
+	}
+}
+
+// report says what has become of a client's keys since they were read before.
+func (k *keyring) report(before, now *keyReading) {
+	changed, err := !slices.Equal(before.digests, now.digests), now.err()
+	another := reason(before.err()) != reason(err)
+	name, count := zap.String("client_key", now.client.name), zap.Int("keys", len(now.digests))
+	switch {
+	case another && err != nil && len(now.digests) == 0:
+		k.logger.Error("a client is refused until its key can be used", name, zap.Error(err))
+	case another && err != nil:
+		k.logger.Error("a key of a client cannot be used; its other keys can", name, count, zap.Error(err))
+	case another:
+		k.logger.Info("the keys of a client can be used again", name, count)
+	case changed:
+		k.logger.Info("the keys of a client have changed", name, count)
+	}
+	if changed {
+		k.warnShort(now)
+	}
+}
+
+// reason is the text of an error, empty if there is none.
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

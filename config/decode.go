@@ -72,7 +72,7 @@ func (d *decoder) providers(n node, field string) Providers {
 // value decodes a node into a field.
 func (d *decoder) value(n node, v reflect.Value, path string) {
 	if text, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
-		if d.expect(n, path, kindString) {
+		if d.expect(n, path, kindString, hintFor(text)) {
 			if err := text.UnmarshalText([]byte(n.scalar.(string))); err != nil {
 				d.fail(n.start, path, "%w", err)
 			}
@@ -129,21 +129,27 @@ func (d *decoder) text(value, path string) string {
 }
 
 // expect reports whether a node is of the kind that its field needs.
-func (d *decoder) expect(n node, path string, kind nodeKind) bool {
+func (d *decoder) expect(n node, path string, kind nodeKind, hints ...string) bool {
 	if n.kind == kind {
 		return true
 	}
-	hint := ""
 	switch {
 	case path == "scope" && n.kind == kindList:
-		hint = "; write one string, scopes separated by spaces"
-	case path == "token_request.timeout", path == "refresh_before", strings.HasSuffix(path, "ttl"):
-		hint = `; write a duration such as "10s"`
+		hints = append(hints, "; write one string, scopes separated by spaces")
 	case path == "":
-		hint = "; a provider is an object of fields such as client_id"
+		hints = append(hints, "; a provider is an object of fields such as client_id")
 	}
-	d.fail(n.start, path, "must be %s, not %s%s", kind, n.kind, hint)
+	d.fail(n.start, path, "must be %s, not %s%s", kind, n.kind, strings.Join(hints, ""))
 	return false
+}
+
+// hintFor says how a field of a type is written, if that is not plain.
+func hintFor(field encoding.TextUnmarshaler) string {
+	switch field.(type) {
+	case *Duration, *RefreshBefore:
+		return `; write a duration such as "10s"`
+	}
+	return ""
 }
 
 // fields decodes an object into a struct.

@@ -5,16 +5,34 @@ import (
 	"time"
 )
 
-// A Duration is a time span above 0, written like "10s", "1m30s" or "500ms".
+// A Duration is a time span of at least 1 ms, written with its unit like "10s",
+// "1m30s" or "500ms".
 type Duration time.Duration
 
-var errDuration = errors.New(`is no duration above 0; write one such as "10s" or "1m30s"`)
+// minDuration is the shortest time span that somebody can mean. Where Caddy reads a
+// duration, a number without a unit counts nanoseconds: 15 is meant for seconds.
+const minDuration = time.Millisecond
+
+var (
+	errDuration      = errors.New(`must be a duration of at least 1ms; write one such as "10s" or "1m30s"`)
+	errRefreshBefore = errors.New(`must be "auto", or a duration of at least 1ms such as "5m"`)
+	errShortDuration = errors.New(`must be at least 1ms; a number without a unit counts nanoseconds: write a duration such as "15s"`)
+)
+
+// CheckDuration refuses a time span under 1 ms, for fields that Caddy's own type
+// of durations reads.
+func CheckDuration(d time.Duration) error {
+	if d < minDuration {
+		return errShortDuration
+	}
+	return nil
+}
 
 // UnmarshalText reads a duration (case G13).
 func (d *Duration) UnmarshalText(text []byte) error {
 	// The error of ParseDuration quotes the text.
 	parsed, err := time.ParseDuration(string(text))
-	if err != nil || parsed <= 0 {
+	if err != nil || parsed < minDuration {
 		return errDuration
 	}
 	*d = Duration(parsed)
@@ -34,7 +52,7 @@ func (r *RefreshBefore) UnmarshalText(text []byte) error {
 		return nil
 	}
 	if err := (*Duration)(r).UnmarshalText(text); err != nil {
-		return errors.New(`is neither "auto" nor a duration above 0 such as "5m"`)
+		return errRefreshBefore
 	}
 	return nil
 }

@@ -1,13 +1,16 @@
 package config
 
 import (
+	"fmt"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
 
 func TestDurations(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"10s": 10 * time.Second, "1m30s": 90 * time.Second, "500ms": 500 * time.Millisecond, "1.5h": 90 * time.Minute, "1ns": 1, "+1s": time.Second,
+		"10s": 10 * time.Second, "1m30s": 90 * time.Second, "500ms": 500 * time.Millisecond, "1.5h": 90 * time.Minute, "1ms": time.Millisecond, "+1s": time.Second,
 	} {
 		var d Duration
 		var r RefreshBefore
@@ -22,7 +25,7 @@ func TestDurations(t *testing.T) {
 
 func TestWhatIsNoDurationIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
-		"G13 nothing": "", "G13 zero": "0", "G13 zero seconds": "0s", "G13 negative": "-1s", "G13 a word": "CANARY", "G13 a number": "10",
+		"G13 nothing": "", "G13 zero": "0", "G13 zero seconds": "0s", "G13 negative": "-1s", "a nanosecond": "1ns", "just under a millisecond": "999.999us", "G13 a word": "CANARY", "G13 a number": "10",
 		"G13 overflow": "9999999999h", "G13 an unknown unit": "1CANARY", "G13 a day": "1d", "a space": " 1s", "AUTO in capitals": "AUTO",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -34,12 +37,68 @@ func TestWhatIsNoDurationIsRefused(t *testing.T) {
 			if d != 7 || r != 7 {
 				t.Errorf("what is wrong has changed the duration to %d, %d", d, r)
 			}
-			wantNoCanary(t, errD)
-			wantNoCanary(t, errR)
+			for _, err := range []error{errD, errR} {
+				wantNoCanary(t, err)
+				if !strings.Contains(err.Error(), "at least 1ms") {
+					t.Errorf("the error %q does not say what it must be", err)
+				}
+			}
 		})
 	}
 	if err := new(Duration).UnmarshalText([]byte("auto")); err == nil {
 		t.Error("auto is a duration")
+	}
+}
+
+// Caddy reads a bare number as nanoseconds, other programs as seconds: no field
+// may take one.
+func TestANumberWithoutAUnitIsRefusedInEveryField(t *testing.T) {
+	fields := durationFields(reflect.TypeFor[Provider](), "")
+	if len(fields) < 6 {
+		t.Fatalf("only %v are durations", fields)
+	}
+	for _, field := range fields {
+		for _, number := range []string{"15", "0", "1e9", "-1"} {
+			t.Run(field+" of "+number, func(t *testing.T) {
+				member := fmt.Sprintf(`"%s":%s`, field, number)
+				if block, name, within := strings.Cut(field, "."); within {
+					member = fmt.Sprintf(`"%s":{"%s":%s}`, block, name, number)
+				}
+				for _, decode := range []func(string) error{
+					func(fields string) error { _, err := native(t, fields); return err },
+					func(fields string) error { _, err := parse(fileWith(fields)); return err },
+				} {
+					wantError(t, decode(member), field, `must be a string, not a number; write a duration such as "10s"`)
+				}
+			})
+		}
+	}
+}
+
+// durationFields are the paths of the fields that are durations.
+func durationFields(of reflect.Type, path string) []string {
+	var found []string
+	for _, field := range fieldsOf(of) {
+		within := join(path, jsonName(field))
+		switch {
+		case field.Type == reflect.TypeFor[Duration](), field.Type == reflect.TypeFor[RefreshBefore]():
+			found = append(found, within)
+		case field.Type.Kind() == reflect.Struct:
+			found = append(found, durationFields(field.Type, within)...)
+		}
+	}
+	return found
+}
+
+func TestADurationThatCaddyHasReadIsChecked(t *testing.T) {
+	for d, good := range map[time.Duration]bool{
+		time.Millisecond: true, 15 * time.Second: true, 15: false, 0: false, -time.Second: false, time.Millisecond - 1: false,
+	} {
+		if err := CheckDuration(d); (err == nil) != good {
+			t.Errorf("%d ns: %v", d, err)
+		} else if err != nil && !strings.Contains(err.Error(), `such as "15s"`) {
+			t.Errorf("the error %q does not say what to write", err)
+		}
 	}
 }
 

@@ -81,7 +81,7 @@ func TestAWrongJWTIsRefused(t *testing.T) {
 		"a claim with an open brace":          {privateKey + `,"claims":{"a":["CANARY{"]}}`, "jwt.claims.a", `write a literal brace as \{`},
 		"a ttl that is too long":              {privateKey + `,"ttl":"24h1s"}`, "jwt.ttl", "at most 24h"},
 		"a skew that is too long":             {privateKey + `,"iat_skew":"61m"}`, "jwt.iat_skew", "at most 1h"},
-		"a ttl of nothing":                    {privateKey + `,"ttl":"0s"}`, "jwt.ttl", "no duration above 0"},
+		"a ttl of nothing":                    {privateKey + `,"ttl":"0s"}`, "jwt.ttl", "must be a duration of at least 1ms"},
 
 		"{jwt} in a claim":               {privateKey + `,"claims":{"a":"CANARY{jwt}"}}`, "jwt.claims.a", "itself"},
 		"{jwt} in a header of the JWT":   {privateKey + `,"header":{"a":"{jwt}"}}`, "jwt.header.a", "itself"},

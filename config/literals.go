@@ -60,3 +60,10 @@ func (t Template) HasFile() bool {
 	parts, err := t.parse()
 	return err == nil && slices.ContainsFunc(parts, func(p part) bool { return p.kind == partFile })
 }
+
+// IsOneFile reports whether the value is the content of a file, exactly one
+// {file.PATH} and nothing around it.
+func (t Template) IsOneFile() bool {
+	parts, err := t.parse()
+	return err == nil && len(parts) == 1 && parts[0].kind == partFile && parts[0].member == ""
+}

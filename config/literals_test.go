@@ -110,3 +110,15 @@ func TestATemplateHasAFileWhereOneIsRead(t *testing.T) {
 		}
 	}
 }
+
+func TestATemplateIsOneFileIfNothingIsAroundIt(t *testing.T) {
+	for text, one := range map[string]bool{
+		"{file./a}": true, "{file.{env.A}/b}": true,
+		"{file./a}x": false, "x{file./a}": false, "{file./a}{file./b}": false, "{file./a} ": false, "{json./a#b}": false,
+		"{env.A}": false, "/a": false, "": false, `\{file./a}`: false, "{file.": false,
+	} {
+		if got := Template(text).IsOneFile(); got != one {
+			t.Errorf("%q is one file: %t", text, got)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package oauth2llm
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+)
+
+// clientKeys are the keys that are good now.
+type clientKeys []issuedKey
+
+// An issuedKey is a key of a client.
+type issuedKey struct {
+	digest digest
+	client *clientKey
+}
+
+// identify returns the client whose key a value is, nil if there is none.
+// Digests are compared, all of them, so that the time taken says nothing about
+// a key.
+func (keys clientKeys) identify(presented string) *clientKey {
+	if presented == "" {
+		return nil
+	}
+	digest := sha256.Sum256([]byte(presented))
+	match := -1
+	for i := range keys {
+		match = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(digest[:], keys[i].digest[:]), i, match)
+	}
+	if match < 0 {
+		return nil
+	}
+	return keys[match].client
+}
+
+// keyFields are the headers in which the SDKs of LLM APIs send a client's key, in
+// the order in which they are looked at. Browsers, which can set none of them for
+// a WebSocket, send it as a subprotocol; that comes last.
+var keyFields = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
+
+// A keyHolder says where a request holds keys of this gateway.
+type keyHolder struct {
+	// fields are those of the keyFields that hold one.
+	fields [len(keyFields)]bool
+	// protocols are the WebSocket subprotocols that hold one.
+	protocols []string
+}
+
+// remove takes the keys of this gateway off a request: the headers that hold one,
+// and of the WebSocket subprotocols those that do. It changes no slice of values
+// in place.
+func (k keyHolder) remove(header http.Header) {
+	for i, name := range keyFields {
+		if k.fields[i] {
+			delete(header, name)
+		}
+	}
+	if len(k.protocols) > 0 {
+		filterList(header, webSocketProtocols, func(protocol string) bool { return !slices.Contains(k.protocols, protocol) })
+	}
+}
+
+// authenticate finds the client of a request, nil if there is none, and where its
+// keys are. The first key that is good decides, in the order of the keyFields;
+// those that are not good hide none. All are looked at, whichever is good: each
+// that is good must be removed, and the time taken does not tell which it is.
+func (keys clientKeys) authenticate(header http.Header) (client *clientKey, holder keyHolder) {
+	for i, field := range keyFields {
+		for _, value := range header[field] {
+			if field == "Authorization" {
+				value = bearerToken(value)
+			}
+			if match := keys.identify(value); match != nil {
+				holder.fields[i] = true
+				if client == nil {
+					client = match
+				}
+			}
+		}
+	}
+	for _, list := range header[webSocketProtocols] {
+		for protocol := range strings.SplitSeq(list, ",") {
+			protocol = textproto.TrimString(protocol)
+			key, _ := webSocketKey(protocol)
+			if match := keys.identify(key); match != nil {
+				holder.protocols = append(holder.protocols, protocol)
+				if client == nil {
+					client = match
+				}
+			}
+		}
+	}
+	return client, holder
+}
+
+// bearerToken is the token of an Authorization header (RFC 6750 §2.1), empty if
+// the header is of another scheme.
+func bearerToken(authorization string) string {
+	scheme, credentials, _ := strings.Cut(authorization, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(credentials)
+}
