@@ -215,9 +215,9 @@ func (f *credentialFilter) query(raw string) string {
 	})
 }
 
-// filterTrailer takes guarded fields and overrides out of a request's trailers
-// (case H05).
-func (f *credentialFilter) filterTrailer(trailer http.Header) {
+// FilterTrailer takes guarded fields and overrides out of a request's trailers (case
+// H05). It makes a message.TrailerFilter of the filter.
+func (f *credentialFilter) FilterTrailer(trailer http.Header) {
 	for name := range trailer {
 		if f.guards(name) || isOverride(name) {
 			delete(trailer, name)

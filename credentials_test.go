@@ -160,12 +160,12 @@ func TestTrailersBringNothingThatIsTakenOffHeaders(t *testing.T) {
 		return http.Header{"X-Checksum": {"1"}, "Authorization": {"a"}, "X_http_method": {"a"}, "Proxy": {"a"}, "X-Original-Url": nil}
 	}
 	guarding, passing := trailer(), trailer()
-	newCredentialFilter(nil).filterTrailer(guarding)
+	newCredentialFilter(nil).FilterTrailer(guarding)
 	if want := (http.Header{"X-Checksum": {"1"}}); !reflect.DeepEqual(guarding, want) {
 		t.Errorf("%q is left, want %q", guarding, want)
 	}
 	// A request that is passed on keeps the client's own credentials.
-	new(credentialFilter).filterTrailer(passing)
+	new(credentialFilter).FilterTrailer(passing)
 	if want := (http.Header{"X-Checksum": {"1"}, "Authorization": {"a"}}); !reflect.DeepEqual(passing, want) {
 		t.Errorf("%q is left, want %q", passing, want)
 	}

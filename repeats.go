@@ -39,16 +39,16 @@ func (c *connections) Renew() {
 	}
 }
 
-// keyFields are the headers with which a client says that its request may be
+// idempotencyFields are the headers with which a client says that its request may be
 // repeated. net/http repeats such a request as often as it likes.
-var keyFields = [...]string{"Idempotency-Key", "X-Idempotency-Key"}
+var idempotencyFields = [...]string{"Idempotency-Key", "X-Idempotency-Key"}
 
 // gate decides how often the body of a request may be given. A request that only
 // runs a model leaves nothing behind, and a client that sends an idempotency key
 // answers for it.
 func (t *Transport) gate(l *lease, r *http.Request) message.Gate {
 	repeatable := llm.RunsModel(r.Method, r.URL)
-	for _, name := range keyFields {
+	for _, name := range idempotencyFields {
 		repeatable = repeatable || len(r.Header[name]) > 0
 	}
 	return message.Gate{Repeatable: repeatable, Connections: t.connectionsOf(&l.route.target)}
@@ -60,7 +60,7 @@ func (t *Transport) gate(l *lease, r *http.Request) message.Gate {
 // idempotent, which a field without a value says that is not sent. The client's own
 // key goes by a name that is the same to the upstream and unknown to net/http.
 func limitRepeats(out *http.Request, gate *message.Gate) {
-	for _, name := range keyFields {
+	for _, name := range idempotencyFields {
 		if values := out.Header[name]; len(values) > 0 {
 			delete(out.Header, name)
 			out.Header[strings.ToLower(name)] = values
