@@ -43,7 +43,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := m.source.Read(p)
 	switch {
 	case err == nil:
-	case err == io.EOF: //nolint:errorlint // an error that wraps EOF says that something has failed
+	// Not errors.Is: an error that wraps EOF says that something has failed.
+	case err == io.EOF:
 		m.finish()
 		m.become(ended)
 	case err != http.ErrBodyReadAfterClose: //nolint:errorlint // it is returned as it is
