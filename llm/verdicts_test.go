@@ -22,6 +22,19 @@ var parsersOfVerdicts = []string{
 	"json", "json in the charset", "cgi", "email", "email http", "parse_qs", "werkzeug", "starlette",
 }
 
+func recordedRequests(t *testing.T) []recordedRequest {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/verdicts.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorded struct{ Requests []recordedRequest }
+	if err := json.Unmarshal(raw, &recorded); err != nil {
+		t.Fatal(err)
+	}
+	return recorded.Requests
+}
+
 // readAsGateway is what a gateway reads as the model, and whether it accepts the
 // request.
 func readAsGateway(body []byte, contentType []string) (name string, found, accepted bool) {
@@ -43,16 +56,9 @@ func readAsGateway(body []byte, contentType []string) (name string, found, accep
 
 // What a gateway accepts, every other parser reads in the same way, or not at all.
 func TestOtherParsersReadTheSameModel(t *testing.T) {
-	raw, err := os.ReadFile("testdata/verdicts.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var recorded struct{ Requests []recordedRequest }
-	if err := json.Unmarshal(raw, &recorded); err != nil {
-		t.Fatal(err)
-	}
+	requests := recordedRequests(t)
 	acceptedModels, refusedModels := 0, 0
-	for _, r := range recorded.Requests {
+	for _, r := range requests {
 		t.Run(r.Name, func(t *testing.T) {
 			name, found, accepted := readAsGateway(r.bytes(t), r.ContentType)
 			for _, parser := range parsersOfVerdicts {
@@ -74,22 +80,15 @@ func TestOtherParsersReadTheSameModel(t *testing.T) {
 		})
 	}
 	// A recording in which nothing was read would agree with everything.
-	if len(recorded.Requests) < 200 || acceptedModels < 200 || refusedModels < 300 {
-		t.Errorf("%d requests; models were read %d times from those that are accepted, %d times from others", len(recorded.Requests), acceptedModels, refusedModels)
+	if len(requests) < 200 || acceptedModels < 200 || refusedModels < 300 {
+		t.Errorf("%d requests; models were read %d times from those that are accepted, %d times from others", len(requests), acceptedModels, refusedModels)
 	}
 }
 
 func TestEveryParserHasReadAModel(t *testing.T) {
-	raw, err := os.ReadFile("testdata/verdicts.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var recorded struct{ Requests []recordedRequest }
-	if err := json.Unmarshal(raw, &recorded); err != nil {
-		t.Fatal(err)
-	}
+	requests := recordedRequests(t)
 	for _, parser := range parsersOfVerdicts {
-		if !slices.ContainsFunc(recorded.Requests, func(r recordedRequest) bool { return len(r.Read[parser]) > 0 }) {
+		if !slices.ContainsFunc(requests, func(r recordedRequest) bool { return len(r.Read[parser]) > 0 }) {
 			t.Errorf("%s reads nothing", parser)
 		}
 	}
