@@ -22,10 +22,13 @@ const (
 // toolsKey is the array whose objects may be such tools.
 const toolsKey = "tools"
 
-// keywords are the names that mean something to a server that chooses a model.
+// keywords are the names that mean something to a server that chooses a model;
+// generateContentRequest is what Google's countTokens takes a whole request with a
+// model of its own in.
 // All but the first two are choosers; mayBegin knows how they begin.
 var keywords = [...]string{
 	modelKey, toolsKey, "models", "fallbacks", "fallback_models", "route", "extra_body", "engine", "deployment", "deployment_id", "model_id", "modelId",
+	"generateContentRequest",
 }
 
 // A word collects the letters of a name as the most lenient server would read
@@ -33,7 +36,7 @@ var keywords = [...]string{
 // one of ASCII, and a NUL ends it, as in C. Longer names than any that matter
 // are none.
 type word struct {
-	letters [len("fallback_models")]byte
+	letters [len("generateContentRequest")]byte
 	size    int
 	// folded says that a letter was written in another case than the usual one.
 	folded bool
@@ -111,7 +114,7 @@ func (k keyword) chooser() string {
 // mayBegin says whether a name that begins with this byte may mean anything.
 func mayBegin(c byte) bool {
 	switch c | 0x20 {
-	case 'm', 'f', 'r', 'e', 'd', 't':
+	case 'm', 'f', 'r', 'e', 'd', 't', 'g':
 		return true
 	}
 	return false

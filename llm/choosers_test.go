@@ -76,6 +76,8 @@ func TestOtherSpellingsOfModelInABody(t *testing.T) {
 		`{"metadata":{"models":["b/y"]}}`:           "",
 		`{"x":"fallbacks","y":["models"]}`:          "",
 		`{"fallback_modelss":1,"rout":1,"routes":1,"engine_id":1,"extrabody":1,"model-id":1}`: "",
+		`{"generateContentRequest":{"model":"models/other"}}`:                                 "generateContentRequest",
+		`{"generate_content":1,"GENERATECONTENTREQUEST":1}`:                                   "generateContentRequest",
 	} {
 		var found Found
 		if err := found.AddBody([]byte(body)); err != nil || found.Chooser != want {
