@@ -133,9 +133,14 @@ func (l *lease) end(finished bool, err error) {
 	l.count(finished, err)
 	if err != nil {
 		// Error routes may read the body.
-		context.AfterFunc(l.Context, l.message.Release)
+		context.AfterFunc(l.Context, l.release)
 		return
 	}
+	l.release()
+}
+
+// release gives back what the request's bodies take of the memory for all.
+func (l *lease) release() {
 	l.message.Release()
 	if l.replaced != nil {
 		l.replaced.Release()
