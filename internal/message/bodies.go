@@ -12,7 +12,8 @@ type view interface {
 	io.ReadCloser
 	message() *Message
 	// lend gives another message what the view gives: bytes that must not be
-	// changed, or a source of them, or why it can be had no longer.
+	// changed, or a source of them, or why it can be had no longer. What is held is
+	// lent whole, however much of it the view itself has given.
 	lend() (content []byte, source io.ReadCloser, err error)
 }
 
@@ -124,10 +125,7 @@ func (o *original) Close() error {
 }
 
 func (o *original) lend() ([]byte, io.ReadCloser, error) {
-	switch {
-	case o.reader != nil:
-		return nil, nil, ErrSent
-	case !o.of.is(held):
+	if !o.of.is(held) {
 		return o.of.streams.original.lendStream()
 	}
 	content, err := o.of.original()
@@ -172,8 +170,6 @@ func (f *forward) lend() ([]byte, io.ReadCloser, error) {
 	switch {
 	case !f.of.is(held):
 		return f.of.streams.forward.lendStream()
-	case f.reader.Len() < len(f.of.content):
-		return nil, nil, ErrSent
 	}
 	return f.of.content, nil, nil
 }
