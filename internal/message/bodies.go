@@ -140,6 +140,29 @@ type forward struct {
 	of     *Message
 	reader bytes.Reader
 	closed atomic.Bool
+	// use says whether the bytes are still the message's to let go.
+	use atomic.Uint32
+}
+
+// What has become of the bytes of a forward view.
+const (
+	forwardUnused uint32 = iota
+	// forwardRead: something reads them, and has them to their end.
+	forwardRead
+	// forwardDropped: the message has let them go before.
+	forwardDropped
+)
+
+// begin reports whether the bytes are the view's, once it is read.
+func (f *forward) begin() bool {
+	return f.use.Load() == forwardRead || f.of.is(held) && f.use.CompareAndSwap(forwardUnused, forwardRead)
+}
+
+// drop lets the bytes go unless something reads them.
+func (f *forward) drop() {
+	if f.use.CompareAndSwap(forwardUnused, forwardDropped) {
+		f.reader.Reset(nil)
+	}
 }
 
 func (f *forward) message() *Message { return f.of }
@@ -152,14 +175,14 @@ func (f *forward) Read(p []byte) (int, error) {
 		return 0, nil
 	case f.closed.Load():
 		return 0, http.ErrBodyReadAfterClose
-	case !f.of.is(held):
-		return f.of.streams.forward.Read(p)
+	case f.begin():
+		return f.reader.Read(p)
 	}
-	return f.reader.Read(p)
+	return f.of.streams.forward.Read(p)
 }
 
 func (f *forward) Close() error {
-	if !f.of.is(held) {
+	if !f.of.is(held) && f.use.Load() != forwardRead {
 		return f.of.streams.forward.Close()
 	}
 	f.closed.Store(true)
@@ -167,8 +190,7 @@ func (f *forward) Close() error {
 }
 
 func (f *forward) lend() ([]byte, io.ReadCloser, error) {
-	switch {
-	case !f.of.is(held):
+	if !f.of.is(held) {
 		return f.of.streams.forward.lendStream()
 	}
 	return f.of.content, nil, nil

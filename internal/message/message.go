@@ -312,8 +312,8 @@ const largeBody = 64 << 10
 func (m *Message) Drop() {
 	if m.is(held) && len(m.content)+len(m.encoded) >= largeBody {
 		m.become(dropped)
+		m.forwardView.drop()
 		m.content, m.encoded, m.undo = nil, nil, edit{}
-		m.forwardView.reader.Reset(nil)
 		m.Release()
 	}
 }
