@@ -101,6 +101,8 @@ func (m *Message) grow() llm.Grow {
 // keep makes bytes that are in memory the body.
 func (m *Message) keep(content []byte) {
 	m.content = content
+	// What was forwarded before is the whole body, too.
+	m.forwardView.reader.Reset(content)
 	m.finish()
 	m.become(held)
 }
