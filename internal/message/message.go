@@ -142,6 +142,7 @@ func (m *Message) Take(r *http.Request, budget *Budget) {
 func (m *Message) takeOver(body view) {
 	from := body.message()
 	m.length, m.trailer = from.length, from.trailer
+	m.touched.Store(from.touched.Load())
 	content, source, err := body.lend()
 	switch {
 	case err != nil:
@@ -149,6 +150,8 @@ func (m *Message) takeOver(body view) {
 	case source != nil:
 		m.source = source
 	default:
+		// What was sent with them may still be read, and another filter changes them.
+		m.trailer = from.trailer.Clone()
 		// What this body takes is counted where it was read.
 		m.content, m.length, m.shared = content, int64(len(content)), true
 		m.reserved = from.reserved
@@ -184,8 +187,9 @@ func (m *Message) Empty() bool { return m.is(held) && len(m.content) == 0 && m.e
 // Held reports whether the body is in memory, so that it can be sent again.
 func (m *Message) Held() bool { return m.is(held) }
 
-// Untouched reports whether nothing of a body was read or handed out.
-func (m *Message) Untouched() bool { return m.is(unread) }
+// Untouched reports whether nothing of a body was read, so that a client that
+// waits to be asked for it still does.
+func (m *Message) Untouched() bool { return m.is(unread) && !m.touched.Load() }
 
 // Rest is what the client may still be sending, nil if all has come. Begun says
 // whether something of it was read.
