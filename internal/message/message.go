@@ -204,8 +204,8 @@ func (m *Message) Rest() (rest io.Reader, begun bool) {
 // only.
 func (m *Message) Content() []byte { return m.content }
 
-// Edit changes the body that is held. It does so in place unless somebody has
-// been given it.
+// Edit changes the body that is held, once. It does so in place unless somebody
+// has been given it.
 func (m *Message) Edit(e llm.Edit) error {
 	old := append(m.undo.space[:0], m.content[e.Start:e.End]...)
 	if !m.shared && len(e.Text) <= len(old) {
@@ -268,8 +268,12 @@ func (m *Message) original() ([]byte, error) {
 	return append(restored, m.content[m.undo.at+m.undo.length:]...), nil
 }
 
-// reserve counts bytes that are held in addition.
+// reserve counts bytes that are held in addition. After Release nobody would give
+// them back, so that they are counted no longer.
 func (m *Message) reserve(more int64) error {
+	if m.released.Load() {
+		return nil
+	}
 	r := m.reservation()
 	return r.grow(r.bytes + more)
 }
