@@ -75,11 +75,13 @@ type Message struct {
 	reader atomic.Pointer[stream]
 
 	// content is the body as it is forwarded. It may be changed in place unless
-	// it is shared with a view. encoded is what it was decoded from.
-	content []byte
-	encoded []byte
-	shared  bool
-	undo    edit
+	// it is shared with a view. encoded is what it was decoded from; identity says
+	// that the header names codings which left nothing to undo.
+	content  []byte
+	encoded  []byte
+	identity bool
+	shared   bool
+	undo     edit
 
 	reserved *reservation
 	own      reservation
@@ -233,7 +235,7 @@ func (m *Message) AsItCame() error {
 	}
 	content, err := m.original()
 	if err == nil {
-		m.content, m.encoded, m.undo = content, nil, edit{}
+		m.content, m.encoded, m.identity, m.undo = content, nil, false, edit{}
 	}
 	return err
 }
@@ -301,7 +303,7 @@ func (m *Message) describe(r *http.Request) {
 		r.ContentLength, r.TransferEncoding = length, nil
 		r.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
-	if m.encoded != nil {
+	if m.encoded != nil || m.identity {
 		delete(r.Header, "Content-Encoding")
 	}
 	if m.encoded != nil || m.edited() {

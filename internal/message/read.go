@@ -83,8 +83,7 @@ func (m *Message) Decode(contentEncoding []string, limit int64) error {
 		return err
 	}
 	if len(decoded) == len(m.content) && (len(decoded) == 0 || &decoded[0] == &m.content[0]) {
-		// There was nothing to undo.
-		m.encoded, m.shared = m.content, true
+		m.identity = len(contentEncoding) > 0
 		return nil
 	}
 	m.encoded, m.content, m.shared = m.content, decoded, false
