@@ -30,7 +30,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	if !m.reader.CompareAndSwap(nil, s) && m.reader.Load() != s {
-		return 0, ErrSent
+		return 0, m.unavailable()
 	}
 	switch {
 	case m.is(unread):

@@ -23,7 +23,7 @@ func (m *Message) Look(whole bool, limit int64) (object bool, err error) {
 		object, _ = llm.BeginsObject(m.content)
 		return object || whole, nil
 	case !m.is(unread):
-		return false, ErrSent
+		return false, m.unavailable()
 	}
 	// A length over the limit is refused before anything is read.
 	refused := m.length > limit
@@ -53,11 +53,11 @@ func (m *Message) Look(whole bool, limit int64) (object bool, err error) {
 // Hold reads a body of at most limit bytes into memory; a longer one streams.
 func (m *Message) Hold(limit int64) error {
 	switch {
-	case m.is(failed):
-		return m.Failure()
-	case m.is(begun) || m.is(ended):
-		return ErrSent
-	case !m.is(unread) || m.length > limit:
+	case m.is(held):
+		return nil
+	case !m.is(unread):
+		return m.unavailable()
+	case m.length > limit:
 		return nil
 	}
 	m.touched.Store(true)
