@@ -7,16 +7,6 @@ import (
 	"sync/atomic"
 )
 
-// A view is a body that a message has handed out.
-type view interface {
-	io.ReadCloser
-	message() *Message
-	// lend gives another message what the view gives: bytes that must not be
-	// changed, or a source of them, or why it can be had no longer. What is held is
-	// lent whole, however much of it the view itself has given.
-	lend() (content []byte, source io.ReadCloser, err error)
-}
-
 // A stream gives a body as it comes. The first of a message's streams that is
 // read has it; the others cannot be read from then on.
 type stream struct {
@@ -44,7 +34,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := m.source.Read(p)
 	switch {
 	case err == nil:
-	case err == io.EOF: //nolint:errorlint // an error that wraps EOF says that something has failed
+	// An error that wraps EOF says that something has failed.
+	case err == io.EOF:
 		m.finish()
 		m.become(ended)
 	case err != http.ErrBodyReadAfterClose: //nolint:errorlint // it is returned as it is
