@@ -7,16 +7,6 @@ import (
 	"sync/atomic"
 )
 
-// A view is a body that a message has handed out.
-type view interface {
-	io.ReadCloser
-	message() *Message
-	// lend gives another message what the view gives from its beginning, whatever
-	// was read of it: bytes that must not be changed, or a source of them, or why it
-	// can be had no longer.
-	lend() (content []byte, source io.ReadCloser, err error)
-}
-
 // A stream gives a body as it comes. The first of a message's streams that is
 // read has it; the others cannot be read from then on.
 type stream struct {
@@ -30,7 +20,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	if !m.reader.CompareAndSwap(nil, s) && m.reader.Load() != s {
-		return 0, ErrSent
+		return 0, m.unavailable()
 	}
 	switch {
 	case m.is(unread):
@@ -44,7 +34,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := m.source.Read(p)
 	switch {
 	case err == nil:
-	// Not errors.Is: an error that wraps EOF says that something has failed.
+	// An error that wraps EOF says that something has failed.
 	case err == io.EOF:
 		m.finish()
 		m.become(ended)
@@ -141,6 +131,29 @@ type forward struct {
 	of     *Message
 	reader bytes.Reader
 	closed atomic.Bool
+	// use says whether the bytes are still the message's to let go.
+	use atomic.Uint32
+}
+
+// What has become of the bytes of a forward view.
+const (
+	forwardUnused uint32 = iota
+	// forwardRead: something reads them, and has them to their end.
+	forwardRead
+	// forwardDropped: the message has let them go before.
+	forwardDropped
+)
+
+// begin reports whether the bytes are the view's, once it is read.
+func (f *forward) begin() bool {
+	return f.use.Load() == forwardRead || f.of.is(held) && f.use.CompareAndSwap(forwardUnused, forwardRead)
+}
+
+// drop lets the bytes go unless something reads them.
+func (f *forward) drop() {
+	if f.use.CompareAndSwap(forwardUnused, forwardDropped) {
+		f.reader.Reset(nil)
+	}
 }
 
 func (f *forward) message() *Message { return f.of }
@@ -153,14 +166,14 @@ func (f *forward) Read(p []byte) (int, error) {
 		return 0, nil
 	case f.closed.Load():
 		return 0, http.ErrBodyReadAfterClose
-	case !f.of.is(held):
-		return f.of.streams.forward.Read(p)
+	case f.begin():
+		return f.reader.Read(p)
 	}
-	return f.reader.Read(p)
+	return f.of.streams.forward.Read(p)
 }
 
 func (f *forward) Close() error {
-	if !f.of.is(held) {
+	if !f.of.is(held) && f.use.Load() != forwardRead {
 		return f.of.streams.forward.Close()
 	}
 	f.closed.Store(true)
