@@ -39,36 +39,39 @@ await refused("OpenAI: an unknown model ends at once", 404, "model_not_found", (
 await refused("OpenAI: a refused token request ends at once", 502, "invalid_client", () =>
 	client.chat.completions.create({ model: "broken/small", messages }));
 
-const azureClient = (options) => new AzureOpenAI({ endpoint: gateway, apiVersion: "2024-10-21", ...options });
+const azureClient = (apiKey, options) => new AzureOpenAI({ endpoint: gateway, apiVersion: "2024-10-21", apiKey, ...options });
+const oneDeployment = "key-for-one-deployment";
+const oneModel = "key-for-one-azure-model";
 
 // Each way to name a deployment, with keys that may use one model.
+const named = azureClient(oneDeployment, { deployment: "azure_prod/small" });
+const inURL = azureClient(oneDeployment, { endpoint: undefined, baseURL: `${gateway}/openai/deployments/azure_prod/small` });
+const azure = azureClient(oneModel);
 const deployments = [
-	["azure_prod, model in the call", azureClient({ apiKey: "key-for-one-deployment" }), "azure_prod/small"],
-	["azure_prod, deployment", azureClient({ apiKey: "key-for-one-deployment", deployment: "azure_prod/small" }), "azure_prod/small"],
-	["azure_prod, deployment and the model behind it", azureClient({ apiKey: "key-for-one-deployment", deployment: "azure_prod/small" }), "gpt-4o-mini"],
-	["azure_prod, deployment in the URL with a plain slash", azureClient({ apiKey: "key-for-one-deployment", endpoint: undefined, baseURL: `${gateway}/openai/deployments/azure_prod/small` }), ""],
-	["azure_v1, model in the call", azureClient({ apiKey: "key-for-one-azure-model" }), "azure_v1/small"],
-	["azure_v1, deployment", azureClient({ apiKey: "key-for-one-azure-model", deployment: "azure_v1/small" }), "azure_v1/small"],
+	["azure_prod, model in the call", azureClient(oneDeployment), "azure_prod/small"],
+	["azure_prod, deployment", named, "azure_prod/small"],
+	["azure_prod, deployment and the model behind it", named, "gpt-4o-mini"],
+	["azure_prod, deployment in the URL with a plain slash", inURL, ""],
+	["azure_v1, model in the call", azure, "azure_v1/small"],
+	["azure_v1, deployment", azureClient(oneModel, { deployment: "azure_v1/small" }), "azure_v1/small"],
 ];
-for (const [name, azure, model] of deployments) {
+for (const [name, client, model] of deployments) {
 	await check(`AzureOpenAI: chat (${name})`, async () => {
-		const answer = await azure.chat.completions.create({ model, messages });
+		const answer = await client.chat.completions.create({ model, messages });
 		assert.equal(answer.choices[0].message.content, "Hello from azure");
 	});
 	await check(`AzureOpenAI: chat, streamed (${name})`, async () => {
-		const stream = await azure.chat.completions.create({ model, messages, stream: true });
+		const stream = await client.chat.completions.create({ model, messages, stream: true });
 		assert.equal(await collect(stream, textOf), "Hello from azure");
 	});
 }
-
-const azure = azureClient({ apiKey: "key-for-one-azure-model" });
 
 await check("AzureOpenAI: responses (azure_v1)", async () => {
 	const answer = await azure.responses.create({ model: "azure_v1/small", input: "Say hi" });
 	assert.equal(answer.output_text, "Hello from azure");
 });
 await check("AzureOpenAI: transcriptions", async () => {
-	const ears = azureClient({ apiKey: "key-for-one-transcriber", deployment: "azure_prod/ears" });
+	const ears = azureClient("key-for-one-transcriber", { deployment: "azure_prod/ears" });
 	const answer = await ears.audio.transcriptions.create({ model: "", file: await toFile(Buffer.from("RIFF"), "hi.wav") });
 	assert.equal(answer.text, "Hello from azure");
 });
@@ -76,8 +79,8 @@ await check("AzureOpenAI: models are those of the key", async () => {
 	assert.deepEqual(await idsOf(azure), ["azure_v1/small"]);
 });
 await refused("AzureOpenAI: a wrong key ends at once", 401, "invalid_api_key", () =>
-	azureClient({ apiKey: "wrong" }).chat.completions.create({ model: "azure_prod/small", messages }));
+	azureClient("wrong").chat.completions.create({ model: "azure_prod/small", messages }));
 await refused("AzureOpenAI: a model that the key may not use", 403, "model_not_allowed", () =>
-	azureClient({ apiKey: "key-for-one-deployment" }).chat.completions.create({ model: "azure_prod/large", messages }));
+	azureClient(oneDeployment).chat.completions.create({ model: "azure_prod/large", messages }));
 await refused("AzureOpenAI: a deployment that the key may not use", 403, "model_not_allowed", () =>
-	azureClient({ apiKey: "key-for-one-deployment", deployment: "azure_prod/large" }).chat.completions.create({ model: "azure_prod/small", messages }));
+	azureClient(oneDeployment, { deployment: "azure_prod/large" }).chat.completions.create({ model: "azure_prod/small", messages }));

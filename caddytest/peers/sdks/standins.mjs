@@ -37,7 +37,8 @@ async function answerAs(vendor, request) {
 	if (leaked || request.url.searchParams.has("key")) {
 		return { status: 400, body: { error: { message: `a credential of the gateway's client came along: ${leaked ?? "key"}` } } };
 	}
-	return (await vendors[vendor](request)) ?? { status: 404, body: { error: { message: `unknown here: ${request.method} ${request.url.pathname}` } } };
+	const unknown = { status: 404, body: { error: { message: `unknown here: ${request.method} ${request.url.pathname}` } } };
+	return (await vendors[vendor](request)) ?? unknown;
 }
 
 const unreadable = (error) => ({ status: 400, body: { error: { message: `cannot be read: ${error.message}` } } });

@@ -40,10 +40,16 @@ async function runOpenAI(vendor, endpoint, headers, body, deployment) {
 		case "/responses gpt-4o-mini":
 			return json({
 				id: "resp_1", object: "response", created_at: 1, status: "completed", model,
-				output: [{ id: "msg_1", type: "message", role: "assistant", status: "completed", content: [{ type: "output_text", text, annotations: [] }] }],
+				output: [{
+					id: "msg_1", type: "message", role: "assistant", status: "completed",
+					content: [{ type: "output_text", text, annotations: [] }],
+				}],
 			});
 		case "/embeddings text-embedding-3-small":
-			return json({ object: "list", model, data: [{ object: "embedding", index: 0, embedding: vector(fields.encoding_format) }], usage: { prompt_tokens: 1, total_tokens: 1 } });
+			return json({
+				object: "list", model, data: [{ object: "embedding", index: 0, embedding: vector(fields.encoding_format) }],
+				usage: { prompt_tokens: 1, total_tokens: 1 },
+			});
 		case "/audio/transcriptions whisper-1":
 			return fields.file?.size > 0 ? json({ text }) : undefined;
 	}
@@ -69,7 +75,9 @@ function vector(format) {
 export function google({ method, url }) {
 	const [, model, verb] = url.pathname.match(/^\/v1(?:beta)?\/models\/([^/:]+):(\w+)$/) ?? [];
 	if (method !== "POST" || model !== "gemini-2.5-flash") return undefined;
-	const candidate = (text) => ({ candidates: [{ content: { role: "model", parts: [{ text }] }, finishReason: "STOP", index: 0 }], modelVersion: model });
+	const candidate = (text) => ({
+		candidates: [{ content: { role: "model", parts: [{ text }] }, finishReason: "STOP", index: 0 }], modelVersion: model,
+	});
 	switch (verb) {
 		case "generateContent":
 			return json(candidate(words("google").join("")));
@@ -87,7 +95,10 @@ export function anthropic({ method, url, body }) {
 	if (model !== "claude-haiku-4-5") return undefined;
 	if (url.pathname === "/v1/messages/count_tokens") return json({ input_tokens: 3 });
 	if (url.pathname !== "/v1/messages") return undefined;
-	const message = { id: "msg_1", type: "message", role: "assistant", model, stop_reason: null, stop_sequence: null, usage: { input_tokens: 1, output_tokens: 3 } };
+	const message = {
+		id: "msg_1", type: "message", role: "assistant", model,
+		stop_reason: null, stop_sequence: null, usage: { input_tokens: 1, output_tokens: 3 },
+	};
 	if (!streamed) return json({ ...message, stop_reason: "end_turn", content: [{ type: "text", text: words("anthropic").join("") }] });
 	return stream(
 		named({ type: "message_start", message: { ...message, content: [] } }),
