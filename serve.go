@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
@@ -26,7 +27,8 @@ func init() { heldBodies.SetLimit(defaultHeldBodies) }
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	l := h.newLease(w, r)
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Inline(&l.log))
+		// The last directive of several decides, in the log as well.
+		extra.Set(zap.Field{Key: appName, Type: zapcore.InlineMarshalerType, Interface: &l.log})
 	}
 	finished := true
 	defer func() { l.end(finished, err) }()

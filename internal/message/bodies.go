@@ -11,8 +11,9 @@ import (
 type view interface {
 	io.ReadCloser
 	message() *Message
-	// lend gives another message what the view gives: bytes that must not be
-	// changed, or a source of them, or why it can be had no longer.
+	// lend gives another message what the view gives from its beginning, whatever
+	// was read of it: bytes that must not be changed, or a source of them, or why it
+	// can be had no longer.
 	lend() (content []byte, source io.ReadCloser, err error)
 }
 
@@ -125,10 +126,7 @@ func (o *original) Close() error {
 }
 
 func (o *original) lend() ([]byte, io.ReadCloser, error) {
-	switch {
-	case o.reader != nil:
-		return nil, nil, ErrSent
-	case !o.of.is(held):
+	if !o.of.is(held) {
 		return o.of.streams.original.lendStream()
 	}
 	content, err := o.of.original()
@@ -170,11 +168,8 @@ func (f *forward) Close() error {
 }
 
 func (f *forward) lend() ([]byte, io.ReadCloser, error) {
-	switch {
-	case !f.of.is(held):
+	if !f.of.is(held) {
 		return f.of.streams.forward.lendStream()
-	case f.reader.Len() < len(f.of.content):
-		return nil, nil, ErrSent
 	}
 	return f.of.content, nil, nil
 }

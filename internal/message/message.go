@@ -23,7 +23,7 @@ import (
 // Errors of views that cannot give what they are asked for.
 var (
 	// ErrSent: the body streams, and a part of it went elsewhere before.
-	ErrSent = errors.New("a part of the request's body was sent before, and it is too long to be held for a second time")
+	ErrSent = errors.New("a part of the request's body was sent before, and it was too long to be held for a second time")
 	// ErrLetGo: the body was held until the LLM began to answer.
 	ErrLetGo = errors.New("the request's body was let go when the LLM answered")
 	// ErrLocked: the body is for the transport of a provider with a base_url.
