@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
@@ -35,6 +36,11 @@ type lease struct {
 	body  leasedBody
 	// sent is what the last attempt was given of a body that is not held.
 	sent *sentBody
+
+	// upload is the client's own body, and asked notes whether it was read if the
+	// client holds it back until it is.
+	upload io.Reader
+	asked  *linger.Body
 
 	// localAnswer, if not nil, is what the request is answered with.
 	localAnswer []byte

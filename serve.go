@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
@@ -23,6 +24,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		l.replacer = caddy.NewReplacer()
 	}
 
+	l.watchUpload(r)
 	finished := true
 	defer func() { l.count(finished, err) }()
 	forwarded, err := h.prepare(r, l)
@@ -30,7 +32,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.refuse(w, r, l, err)
 	}
 	if l.localAnswer != nil {
-		return answerJSON(w, r, l.localAnswer)
+		linger.Respond(w, r, l.unread(), func() { err = answerJSON(w, r, l.localAnswer) })
+		return err
 	}
 	l.replacer.Delete(upstreamStatus)
 	finished = false
@@ -183,8 +186,13 @@ func (h *Handler) noticeRejection(l *lease) {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err error) error {
 	var p *problem
 	if !errors.As(err, &p) {
+		status := http.StatusInternalServerError
+		if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+			status = failed.StatusCode
+		}
+		l.leaveBody(w, r, status)
 		return err
 	}
 	l.note(p)
-	return h.answer(w, r, p, l.visit.bodyRead || l.visit.body.read())
+	return h.answer(w, r, l, p)
 }

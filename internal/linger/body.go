@@ -38,11 +38,14 @@ func (b *Body) Close() error {
 	return nil
 }
 
+// Begun reports whether something was read, or tried to be.
+func (b *Body) Begun() bool { return b.begun.Load() }
+
 // Rest closes the Body and returns what is left of the client's own.
 func (b *Body) Rest() Rest {
 	_ = b.Close()
 	if b.ended.Load() {
 		return Rest{}
 	}
-	return Rest{Body: b.source, Begun: b.begun.Load()}
+	return Rest{Body: b.source, Begun: b.Begun()}
 }

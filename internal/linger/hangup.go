@@ -15,18 +15,25 @@ type readDeadline interface {
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// hangUp has net/http close the connection after the answer, whether that is
-// written already or not: it sends the answer and a FIN, gives the client half a
-// second to read them, and closes. Nothing more is read.
-//
-// This cannot be left to net/http itself. Once full duplex is on it takes a body
-// that was closed, or that failed, for one that was read, unless it is the body's
-// only reader, and what comes next on the connection for a new request.
+// hangUp has net/http close the connection after the answer, and read nothing
+// more of the body.
 func hangUp(w http.ResponseWriter) {
-	w.Header().Set("Connection", "close")
+	closeBehind(w)
 	if deadline, ok := find[readDeadline](w); ok {
 		_ = deadline.SetReadDeadline(past)
 	}
+}
+
+// closeBehind has net/http close the connection after the answer, whether that
+// is written already or not: it sends the answer and a FIN, gives the client half
+// a second to read them, and closes.
+//
+// This cannot be left to net/http itself. Once full duplex is on it takes a body
+// that was closed, or that failed, for one that was read, and what comes next on
+// the connection for a new request; behind a body that somebody has wrapped it
+// does so even if the body has not ended.
+func closeBehind(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
 	// A body that is too long is what tells net/http, even behind the header. It
 	// does not unwrap the ResponseWriter.
 	tooLong := http.MaxBytesReader(innermost(w), io.NopCloser(strings.NewReader("x")), 0)

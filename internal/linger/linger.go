@@ -95,6 +95,17 @@ func Discard(w http.ResponseWriter, r *http.Request, rest Rest) {
 	}
 }
 
+// Leave leaves the rest of a body to somebody else, who may still send the
+// request elsewhere before it is answered. A long body that they leave makes
+// net/http close the connection as it does by itself, and one that the client
+// holds back is not waited for.
+func Leave(w http.ResponseWriter, r *http.Request, rest Rest) {
+	const netHTTPReads = 256 << 10
+	if rest.remains(r) && (rest.heldBack(r) || r.ContentLength < 0 || r.ContentLength > netHTTPReads) {
+		closeBehind(w)
+	}
+}
+
 // Overlap is called for a request that is passed on, before the answer's header
 // is written: before the next handler, or by a transport before it returns the
 // answer. The answer then passes while the body still comes. Without it
