@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
@@ -38,7 +39,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case err != nil:
 		return h.refuse(w, r, l, err)
 	case l.route.reply != nil:
-		return answerJSON(w, r, l.route.reply)
+		linger.Respond(w, r, l.unread(), func() { err = answerJSON(w, r, l.route.reply) })
+		return err
+	}
+	if streams := !l.message.Held() && !l.message.Tunnels(); streams {
+		linger.Overlap(w, r)
 	}
 	l.replacer.Delete(upstreamStatus)
 	finished = false
@@ -50,6 +55,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if err != nil {
 		return h.refuse(w, r, l, l.failure(err))
+	}
+	if !l.answer.switched {
+		linger.Finish(w, r, l.takeBack())
 	}
 	return nil
 }
@@ -124,6 +132,11 @@ func (h *Handler) noticeRejection(l *lease) {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err error) error {
 	var p *problem
 	if !errors.As(err, &p) {
+		status := http.StatusInternalServerError
+		if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+			status = failed.StatusCode
+		}
+		l.leaveBody(w, r, status)
 		return err
 	}
 	l.note(p)
