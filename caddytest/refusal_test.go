@@ -162,7 +162,7 @@ func TestAWrongCaddyfileIsRefusedWithItsLine(t *testing.T) {
 		{"G13 a status that is none", "provider corp {\n" + good + "token_request {\nretry_on 99\n}\n}", "", "token_request.retry_on: a status", ":8"},
 		{"G13 a token_wait of zero", "provider corp {\n" + good + "}", "token_wait 0s", "token_wait must be a duration", ":12"},
 		{"G13 a token_wait that is a word", "provider corp {\n" + good + "}", "token_wait " + canaryValue, "token_wait must be a duration", ":12"},
-		{"G13 a max_body that is no size", "provider corp {\n" + good + "}", "max_body " + canaryValue, "max_body is no size", ":12"},
+		{"G13 a max_body that is no size", "provider corp {\n" + good + "}", "max_body " + canaryValue, "max_body must be a size above 0", ":12"},
 		{"G18 two values for one", "provider corp {\n" + good + "grant_type a " + canaryValue + "\n}", "", "grant_type: takes one value, not 2", ":7"},
 		{"G18 a key without a name", "provider corp {\n" + good + "}", "client_key " + canaryValue, "client_key: takes a name and one value or more", ":12"},
 		{"G19 an unknown option of the global option", "providers corp", "", "unrecognized option 'providers'", ":3"},

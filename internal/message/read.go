@@ -42,12 +42,12 @@ func (m *Message) Look(whole bool, limit int64) (object bool, err error) {
 		}
 		return false, err
 	}
-	if !object {
+	if !object && len(content) > 0 {
 		m.prepend(content)
 		return false, nil
 	}
 	m.keep(content)
-	return true, nil
+	return object, nil
 }
 
 // Hold reads a body of at most limit bytes into memory; a longer one streams.

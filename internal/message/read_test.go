@@ -99,7 +99,7 @@ func TestABodyIsReadAsFarAsItsModelMayStand(t *testing.T) {
 		"an object behind spaces":     {"  \r\n" + `{"model":"m"}`, false, true, true},
 		"a list":                      {`[{"model":"m"}]`, false, false, false},
 		"a recording":                 {"RIFF", false, false, false},
-		"nothing":                     {"", false, false, false},
+		"nothing":                     {"", false, false, true},
 		"a form, which is read whole": {formOf("m"), true, true, true},
 		"nothing, read whole":         {"", true, true, true},
 	} {
