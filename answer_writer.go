@@ -40,7 +40,7 @@ func (w *answerWriter) ReadFrom(r io.Reader) (int64, error) {
 // FlushError implements what http.ResponseController flushes with.
 func (w *answerWriter) FlushError() error {
 	w.begin()
-	return http.NewResponseController(w.ResponseWriter).Flush() //nolint:bodyclose // there is no body
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // begin cleans a header that leaves without a WriteHeader.
@@ -102,14 +102,13 @@ func (w *answerWriter) echoes(values []string) bool {
 // percentDecoded undoes the percent-encoding of a text, in which there may be
 // percent signs that encode nothing.
 func percentDecoded(text string) string {
-	at := strings.IndexByte(text, '%')
-	if at < 0 {
+	if !strings.Contains(text, "%") {
 		return text
 	}
 	decoded := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i++ {
 		if high, low := hexDigit(text, i+1), hexDigit(text, i+2); text[i] == '%' && high >= 0 && low >= 0 {
-			decoded = append(decoded, byte(high<<4|low)) //nolint:gosec // both are digits
+			decoded = append(decoded, byte(high<<4|low))
 			i += 2
 			continue
 		}
