@@ -31,7 +31,7 @@ type lease struct {
 	answer  answerWriter
 
 	// replaced is the body that another handler has put in the place of the
-	// message's, if the provider has no base_url.
+	// message's.
 	replaced     *message.Message
 	replacedBody any
 
