@@ -99,7 +99,7 @@ func (l *lease) rename(copied *http.Request, q *query) error {
 	if q.found.Where == 0 {
 		return nil
 	}
-	if to.upstream != q.found.Name && q.found.Where&(llm.InQuery|llm.InPath) != 0 {
+	if q.found.Where&(llm.InQuery|llm.InPath) != 0 {
 		address := *copied.URL
 		q.found.RenameURL(&address, to.upstream)
 		copied.URL = &address

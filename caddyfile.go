@@ -45,15 +45,25 @@ func parseGlobalOption(d *caddyfile.Dispenser, previous any) (any, error) {
 //	oauth2_llm {
 //		config_file <path>
 //		provider    <name> { ... }
+//		held_bodies <size>
 //	}
 //
-// Both may be repeated. Paths are relative to the Caddyfile's folder.
+// The first two may be repeated. Paths are relative to the Caddyfile's folder.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
 		return d.ArgErr()
 	}
 	for d.NextBlock(0) {
+		if d.Val() == "held_bodies" {
+			if a.HeldBodies != 0 {
+				return d.Errf("held_bodies is already specified")
+			}
+			if err := sizeArgument(d, "held_bodies", "1GiB", &a.HeldBodies); err != nil {
+				return err
+			}
+			continue
+		}
 		known, err := a.unmarshalOption(d)
 		if err != nil {
 			return err
@@ -62,6 +72,23 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.Errf("unrecognized option '%s'", d.Val())
 		}
 	}
+	return nil
+}
+
+// maximumSize is more than any size that makes sense.
+const maximumSize = 1 << 40
+
+// sizeArgument parses the argument of an option, which is a size above 0.
+func sizeArgument(d *caddyfile.Dispenser, option, example string, target *int64) error {
+	var text string
+	if err := argument(d, &text); err != nil {
+		return err
+	}
+	size, err := humanize.ParseBytes(text)
+	if err != nil || size == 0 || size > maximumSize {
+		return d.Errf("%s must be a size above 0, such as %s", option, example)
+	}
+	*target = int64(size)
 	return nil
 }
 
@@ -211,15 +238,7 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 		}
 		h.KeepHeaders = append(h.KeepHeaders, names...)
 	case "max_body":
-		var text string
-		if err := argument(d, &text); err != nil {
-			return err
-		}
-		size, err := humanize.ParseBytes(text)
-		if err != nil || size == 0 || size > 1<<40 {
-			return d.Errf("max_body is no size such as 32MiB")
-		}
-		h.MaxBody = int64(size)
+		return sizeArgument(d, option, "32MiB", &h.MaxBody)
 	case "token_wait":
 		var text string
 		if err := argument(d, &text); err != nil {

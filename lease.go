@@ -2,6 +2,7 @@ package oauth2llm
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -25,10 +26,13 @@ type lease struct {
 	// client is who sent the request, nil if something else authenticates.
 	client  *clientKey
 	message message.Message
-	route   route
-	walk    walk
-	log     requestLog
-	answer  answerWriter
+	// upload is the client's own body, which may still be coming when the request is
+	// answered.
+	upload io.Reader
+	route  route
+	walk   walk
+	log    requestLog
+	answer answerWriter
 
 	// replaced is the body that another handler has put in the place of the
 	// message's.
@@ -46,6 +50,7 @@ func (h *Handler) newLease(w http.ResponseWriter, r *http.Request) *lease {
 	l := &lease{Context: r.Context(), handler: h, earlier: leaseOf(r.Context())}
 	l.answer.ResponseWriter, l.answer.lease = w, l
 	l.replacer = replacerOf(r)
+	l.upload = clientBody(r)
 	l.message.Take(r, &heldBodies)
 	return l
 }

@@ -30,6 +30,13 @@ const appName = "oauth2_llm"
 type App struct {
 	Declarations
 
+	// The most memory, in bytes, that the held bodies of all requests take
+	// together, decoded ones too; over it 503 `overloaded` with `Retry-After: 1`,
+	// before more of a body is read. It counts for the process, over reloads, and
+	// the limit of the newest configuration holds. Memory is taken as a body comes,
+	// not as its length promises. Default: 1 GiB.
+	HeldBodies int64 `json:"held_bodies,omitempty"`
+
 	logger *zap.Logger
 	// own are the providers that every handler knows: those of the app itself.
 	own map[string]*provider
@@ -144,8 +151,24 @@ func (a *App) declare(ctx caddy.Context, declared config.Providers) (map[string]
 	return result, nil
 }
 
-// Start implements caddy.App. Tokens are obtained when a request needs one.
-func (*App) Start() error { return nil }
+// Validate refuses what cannot work.
+func (a *App) Validate() error {
+	if a.HeldBodies < 0 {
+		return errors.New("held_bodies must be above 0")
+	}
+	return nil
+}
+
+// Start implements caddy.App. Tokens are obtained when a request needs one. The
+// newest configuration's limit holds.
+func (a *App) Start() error {
+	limit := a.HeldBodies
+	if limit == 0 {
+		limit = defaultHeldBodies
+	}
+	heldBodies.SetLimit(limit)
+	return nil
+}
 
 // Stop implements caddy.App. Requests under way keep their providers.
 func (*App) Stop() error { return nil }
@@ -165,5 +188,6 @@ func (a *App) Cleanup() error {
 var (
 	_ caddy.App          = (*App)(nil)
 	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.Validator    = (*App)(nil)
 	_ caddy.CleanerUpper = (*App)(nil)
 )

@@ -8,7 +8,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
@@ -29,7 +31,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		l.earlier.handOver()
 	}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Inline(&l.log))
+		// The last directive of several decides, in the log as well.
+		extra.Set(zap.Field{Key: appName, Type: zapcore.InlineMarshalerType, Interface: &l.log})
 	}
 	finished := true
 	defer func() { l.end(finished, err) }()
@@ -39,7 +42,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case err != nil:
 		return h.refuse(w, r, l, err)
 	case l.route.reply != nil:
-		return answerJSON(w, r, l.route.reply)
+		linger.Respond(w, r, l.unread(), func() { err = answerJSON(w, r, l.route.reply) })
+		return err
+	}
+	if streams := !l.message.Held() && !l.message.Tunnels(); streams {
+		linger.Overlap(w, r)
 	}
 	l.replacer.Delete(upstreamStatus)
 	l.replacer.Delete(upstreamChallenge)
@@ -50,6 +57,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	l.noticeRejection()
 	if err != nil {
 		return h.refuse(w, r, l, l.failure(err))
+	}
+	if !l.answer.switched {
+		linger.Finish(w, r, l.takeBack())
 	}
 	return nil
 }
@@ -131,6 +141,11 @@ func (l *lease) noticeRejection() {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err error) error {
 	var p *problem
 	if !errors.As(err, &p) {
+		status := http.StatusInternalServerError
+		if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+			status = failed.StatusCode
+		}
+		l.leaveBody(w, r, status)
 		return err
 	}
 	l.note(p)
@@ -142,9 +157,14 @@ func (l *lease) end(finished bool, err error) {
 	l.count(finished, err)
 	if err != nil {
 		// Error routes may read the body.
-		context.AfterFunc(l.Context, l.message.Release)
+		context.AfterFunc(l.Context, l.release)
 		return
 	}
+	l.release()
+}
+
+// release gives back what the request's bodies take of the memory for all.
+func (l *lease) release() {
 	l.message.Release()
 	if l.replaced != nil {
 		l.replaced.Release()

@@ -20,10 +20,20 @@ import (
 func init() { caddy.RegisterModule(new(Transport)) }
 
 // Transport sends LLM requests to their providers. It points a request at its
-// provider's `base_url`, sets the provider's token, and, if the LLM answers 401,
-// gets a new token and sends the request once more, unless its body is longer
-// than `max_body`. If it stays 401 the client gets a 502: its own key is not at
-// fault.
+// provider's `base_url` and sets the provider's headers, behind those of
+// `reverse_proxy`, and a token that is valid at that moment, at each try of
+// `lb_retries` and `lb_try_duration` anew.
+//
+// If the LLM refuses the token, with a 401 or with another 4xx that says
+// `invalid_token` (RFC 6750 §3.1), it gets a new one and sends the request once
+// more, unless its body is longer than `max_body`. If a new token is refused too
+// the client gets a 502: its own key is not at fault. If the request was not tried
+// with a new one it gets a 503 with `Retry-After`.
+//
+// If a connection that was kept alive turns out to be dead, it sends the request
+// again over a new one. A request that was handed over whole is sent again once at
+// most, within a second, and only if all that it does is to run a model, or if the
+// client has sent an idempotency key: a bounded exception to RFC 9110 §9.2.2.
 //
 // It takes the options of Caddy's `http` transport, for providers that have no
 // `transport` of their own. More idle connections are kept by default than that

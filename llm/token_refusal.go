@@ -2,6 +2,7 @@ package llm
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -13,15 +14,7 @@ func RefusesToken(status int, challenges []string) bool {
 	if status == http.StatusUnauthorized {
 		return true
 	}
-	if status < http.StatusBadRequest || status >= http.StatusInternalServerError {
-		return false
-	}
-	for _, challenge := range challenges {
-		if challengesToken(challenge) {
-			return true
-		}
-	}
-	return false
+	return status >= http.StatusBadRequest && status < http.StatusInternalServerError && slices.ContainsFunc(challenges, challengesToken)
 }
 
 // challengesToken looks for error="invalid_token" among the parameters of a Bearer

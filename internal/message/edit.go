@@ -20,16 +20,19 @@ type edit struct {
 // has been given it.
 func (m *Message) Edit(e llm.Edit) error {
 	old := append(m.undo.space[:0], m.content[e.Start:e.End]...)
-	if !m.shared && len(e.Text) <= len(old) {
-		at := e.Start + copy(m.content[e.Start:], e.Text)
-		m.content = append(m.content[:at], m.content[e.End:]...)
-	} else {
+	switch {
+	case m.shared || len(e.Text) > len(old):
 		if err := m.reserve(int64(len(m.content) + len(e.Text))); err != nil {
 			return err
 		}
 		changed := make([]byte, 0, len(m.content)-len(old)+len(e.Text))
 		changed = append(append(append(changed, m.content[:e.Start]...), e.Text...), m.content[e.End:]...)
 		m.content, m.shared = changed, false
+	case len(e.Text) == len(old):
+		copy(m.content[e.Start:], e.Text)
+	default:
+		at := e.Start + copy(m.content[e.Start:], e.Text)
+		m.content = append(m.content[:at], m.content[e.End:]...)
 	}
 	m.undo.at, m.undo.length, m.undo.old = e.Start, len(e.Text), old
 	return nil

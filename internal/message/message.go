@@ -168,6 +168,17 @@ func (m *Message) Rest() (rest io.Reader, begun bool) {
 	return m.source, m.touched.Load()
 }
 
+// Whole reports whether the body can still be given whole.
+func (m *Message) Whole() bool { return m.is(held) || m.is(unread) && m.reader.Load() == nil }
+
+// TakeBack ends reading for whoever reads the body as it comes: what is left of it
+// is for the server.
+func (m *Message) TakeBack() {
+	m.streams.original.closed.Store(true)
+	m.streams.forward.closed.Store(true)
+	m.streams.attempt.closed.Store(true)
+}
+
 // Content is the body that is held, as it is forwarded, for the eyes of who asks
 // only.
 func (m *Message) Content() []byte { return m.content }
