@@ -206,6 +206,9 @@ func (l *lease) failure(err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
+	if l.handedOver {
+		return err
+	}
 	if broken := l.message.Failure(); broken != nil {
 		return requestProblem(broken)
 	}
@@ -235,6 +238,9 @@ func (l *lease) upstreamProblem(failed caddyhttp.HandlerError) error {
 	who := "the LLM"
 	if p := l.provider(); p != nil {
 		who = "the LLM of provider " + p.name
+	}
+	if errors.Is(failed.Err, message.ErrLetGo) {
+		return requestProblem(message.ErrLetGo)
 	}
 	switch failed.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable:

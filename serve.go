@@ -27,6 +27,9 @@ func init() { heldBodies.SetLimit(defaultHeldBodies) }
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	l := h.newLease(w, r)
+	if l.earlier != nil {
+		l.earlier.handOver()
+	}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		// The last directive of several decides, in the log as well.
 		extra.Set(zap.Field{Key: appName, Type: zapcore.InlineMarshalerType, Interface: &l.log})
@@ -46,13 +49,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		linger.Overlap(w, r)
 	}
 	l.replacer.Delete(upstreamStatus)
+	l.replacer.Delete(upstreamChallenge)
 	finished = false
 	err = next.ServeHTTP(&l.answer, forwarded)
 	finished = true
 	l.answer.clean()
-	if l.provider() != nil && !l.bound() && !l.taken {
-		h.noticeRejection(l)
-	}
+	l.noticeRejection()
 	if err != nil {
 		return h.refuse(w, r, l, l.failure(err))
 	}
@@ -74,6 +76,10 @@ func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 	}
 	if l.route, err = h.decide(&q); err != nil || l.route.reply != nil {
 		return nil, err
+	}
+	if err := l.message.Failure(); err != nil {
+		// What an earlier directive had, or sent, of the body is not here.
+		return nil, requestProblem(err)
 	}
 	l.announce()
 	if l.provider() == nil {
@@ -118,8 +124,11 @@ const (
 
 // noticeRejection drops a token that the upstream refused behind a plain
 // reverse_proxy, so that the next request gets a new one (case U01). The answer
-// has been passed on already.
-func (h *Handler) noticeRejection(l *lease) {
+// has been passed on already, or a route of handle_response follows.
+func (l *lease) noticeRejection() {
+	if l.provider() == nil || l.bound() || l.taken || l.handedOver {
+		return
+	}
 	value, _ := l.replacer.Get(upstreamStatus)
 	status, _ := value.(int)
 	challenge, _ := l.replacer.GetString(upstreamChallenge)

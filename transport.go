@@ -145,15 +145,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.run(l, r, body)
 }
 
-// bodyOf is the body that reverse_proxy wants to have sent, nil if there is none.
-// That of a provider with a base_url is the lease's, whatever reverse_proxy has;
-// else another handler may have put one of its own in its place.
+// bodyOf is the body that reverse_proxy wants to have sent, nil if there is none:
+// the lease's, or one that another handler has put in its place.
 func (l *lease) bodyOf(r *http.Request) (*message.Message, error) {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody || l.message.Tunnels():
 		return nil, nil //nolint:nilnil // no body is no error
-	case l.bound():
-		return &l.message, nil
 	case l.message.LeadsHere(r.Body):
 		return &l.message, l.message.Hold(l.handler.MaxBody)
 	}
@@ -165,7 +162,12 @@ func (l *lease) bodyOf(r *http.Request) (*message.Message, error) {
 		taken := *r
 		l.replaced.Take(&taken, &heldBodies)
 	}
-	return l.replaced, l.replaced.Hold(l.handler.MaxBody)
+	err := l.replaced.Hold(l.handler.MaxBody)
+	if errors.Is(err, message.ErrLocked) {
+		// It is a wrapper that does not let itself be asked.
+		return &l.message, nil
+	}
+	return l.replaced, err
 }
 
 // connectionsOf are those that lead to a target.

@@ -204,9 +204,9 @@ func (m *Message) Forward(r *http.Request, filter TrailerFilter) {
 	r.Body = &m.forwardView
 }
 
-// LeadsHere reports whether a body is the one that Forward has given, wrapped in
-// whatever keeps to the bytes of it. A body that another handler has made does
-// not.
+// LeadsHere reports whether a body is the one that Forward or Lock has given,
+// wrapped in whatever keeps to the bytes of it. A body that another handler has made
+// does not.
 func (m *Message) LeadsHere(body io.Reader) bool {
 	m.reached = false
 	_, _ = body.Read(nil)
@@ -219,7 +219,12 @@ type locked struct{ of *Message }
 
 func (l *locked) message() *Message { return l.of }
 
-func (l *locked) Read([]byte) (int, error) {
+func (l *locked) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		// See Message.LeadsHere.
+		l.of.reached = true
+		return 0, nil
+	}
 	l.of.tried.Store(true)
 	return 0, ErrLocked
 }
@@ -237,7 +242,9 @@ func (l *locked) lend() ([]byte, io.ReadCloser, error) {
 // lockedTrailer goes with a locked body. net/http refuses a request with such a
 // name before it connects: no other host sees the provider's headers, or can
 // answer before the body is read.
-var lockedTrailer = http.Header{"(for transport oauth2_llm alone)": nil}
+var lockedTrailer = http.Header{lockedName: nil}
+
+const lockedName = "(for transport oauth2_llm alone)"
 
 // Lock gives a request a body that only Attempt can open. A request without a
 // body gets one, too: nothing else may forward it.

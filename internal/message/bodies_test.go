@@ -146,7 +146,8 @@ func TestABodyThatLeadsHereIsKnownThroughItsWrappers(t *testing.T) {
 		"in two":            {io.NopCloser(struct{ io.Reader }{body}), true},
 		"another one's":     {strings.NewReader("other"), false},
 		"that of no client": {http.NoBody, false},
-		"a locked one":      {lockedOne(m, r).Body, false},
+		"a locked one":      {lockedOne(m, r).Body, true},
+		"another's locked":  {&locked{new(Message)}, false},
 	} {
 		if got := m.LeadsHere(test.body); got != test.want {
 			t.Errorf("%s: %v", name, got)

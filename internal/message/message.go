@@ -53,6 +53,8 @@ type Message struct {
 	// if it is not known.
 	source io.ReadCloser
 	length int64
+	// longer is a length that the body is known to have more than.
+	longer int64
 	// trailer is filled by the server at the end of the body; filter takes out of
 	// it what must not be forwarded.
 	trailer http.Header
@@ -111,6 +113,10 @@ func (m *Message) Take(r *http.Request, budget *Budget) {
 		m.takeOver(body)
 	default:
 		m.source, m.length, m.trailer = body, r.ContentLength, r.Trailer
+		if _, locks := r.Trailer[lockedName]; locks {
+			// Something has put another body in the place of a locked one.
+			m.trailer = nil
+		}
 	}
 	if m.source == http.NoBody {
 		m.become(held)

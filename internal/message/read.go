@@ -57,7 +57,7 @@ func (m *Message) Hold(limit int64) error {
 		return nil
 	case !m.is(unread):
 		return m.unavailable()
-	case m.length > limit:
+	case m.length > limit, m.longer > 0 && m.longer >= limit:
 		return nil
 	}
 	m.touched.Store(true)
@@ -69,6 +69,7 @@ func (m *Message) Hold(limit int64) error {
 		return err
 	}
 	if int64(len(content)) > limit {
+		m.longer = limit
 		m.prepend(content)
 		return nil
 	}

@@ -58,6 +58,10 @@ func TestABodyUpToTheLimitIsHeldAndALongerOneStreams(t *testing.T) {
 				if rest, _ := m.Rest(); m.Held() != test.held || (rest == nil) != test.held {
 					t.Fatalf("held %v, more may come %v, want %v", m.Held(), rest != nil, test.held)
 				}
+				source := m.source
+				if err := m.Hold(limit); err != nil || m.source != source {
+					t.Errorf("it is read once more to hold it: %v", err)
+				}
 				attempts := 1
 				if test.held {
 					attempts = 3
