@@ -157,6 +157,7 @@ func (l *lease) end(finished bool, err error) {
 	l.count(finished, err)
 	if err != nil {
 		// Error routes may read the body.
+		caddyhttp.SetVar(l.Context, leftBody, l.message.InPlaceOf)
 		context.AfterFunc(l.Context, l.release)
 		return
 	}
