@@ -131,13 +131,13 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err e
 // end is called when a request has left the handler, finished or in a panic.
 func (l *lease) end(finished bool, err error) {
 	l.count(finished, err)
+	if l.replaced != nil {
+		l.replaced.Release()
+	}
 	if err != nil {
 		// Error routes may read the body.
 		context.AfterFunc(l.Context, l.message.Release)
 		return
 	}
 	l.message.Release()
-	if l.replaced != nil {
-		l.replaced.Release()
-	}
 }
