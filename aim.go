@@ -23,7 +23,7 @@ func (h *Handler) dress(r *http.Request, l *lease, q *query, holder keyHolder) (
 	copied.Header = filter.header(r.Header, 2+len(p.headerUp.Set))
 	holder.remove(copied.Header)
 	onlyWebSocket(copied.Header)
-	undress(r, copied)
+	undress(copied, l.earlier)
 	if query := filter.query(copied.URL.RawQuery); query != copied.URL.RawQuery {
 		address := *copied.URL
 		address.RawQuery = query
@@ -60,7 +60,7 @@ func (h *Handler) passOn(r *http.Request, l *lease, holder keyHolder) (*http.Req
 	holder.remove(copied.Header)
 	removeOverrides(copied.Header)
 	onlyWebSocket(copied.Header)
-	undress(r, copied)
+	undress(copied, l.earlier)
 	if copied.Method == http.MethodConnect {
 		l.message.Tunnel(copied, false)
 		return copied, nil
@@ -74,8 +74,7 @@ func (h *Handler) passOn(r *http.Request, l *lease, holder keyHolder) (*http.Req
 
 // undress takes off what an earlier directive has put on a request for its own
 // provider: the last one decides.
-func undress(r, copied *http.Request) {
-	earlier := leaseOf(r.Context())
+func undress(copied *http.Request, earlier *lease) {
 	if earlier == nil || earlier.provider() == nil || earlier.bound() {
 		return
 	}
@@ -100,7 +99,7 @@ func (l *lease) rename(copied *http.Request, q *query) error {
 	if q.found.Where == 0 {
 		return nil
 	}
-	if to.upstream != q.found.Name && q.found.Where&(llm.InQuery|llm.InPath) != 0 {
+	if q.found.Where&(llm.InQuery|llm.InPath) != 0 {
 		address := *copied.URL
 		q.found.RenameURL(&address, to.upstream)
 		copied.URL = &address

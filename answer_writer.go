@@ -15,13 +15,15 @@ import (
 type answerWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	lease *lease
-	// begun says that the header has left.
-	begun bool
+	// begun says that the header has left, switched that the connection is no longer
+	// HTTP.
+	begun, switched bool
 }
 
 // WriteHeader cleans the header of each 1xx answer, too.
 func (w *answerWriter) WriteHeader(status int) {
 	w.clean()
+	w.switched = status == http.StatusSwitchingProtocols
 	w.begun = w.begun || status >= http.StatusOK || status == http.StatusSwitchingProtocols
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
@@ -205,6 +206,9 @@ func (l *lease) failure(err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
+	if l.handedOver {
+		return err
+	}
 	if broken := l.message.Failure(); broken != nil {
 		return requestProblem(broken)
 	}
@@ -234,6 +238,9 @@ func (l *lease) upstreamProblem(failed caddyhttp.HandlerError) error {
 	who := "the LLM"
 	if p := l.provider(); p != nil {
 		who = "the LLM of provider " + p.name
+	}
+	if errors.Is(failed.Err, message.ErrLetGo) {
+		return requestProblem(message.ErrLetGo)
 	}
 	switch failed.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable:
@@ -339,19 +346,23 @@ func (p *problem) setHeaders(header http.Header) {
 // respond ends a request with an error: with a body that LLM clients understand,
 // or through handle_errors where the directive says so.
 func (h *Handler) respond(w http.ResponseWriter, r *http.Request, l *lease, p *problem) error {
-	rest, _ := l.message.Rest()
-	if rest != nil && expectsMuch(r) {
-		w.Header().Set("Connection", "close")
-	}
 	if h.Errors == errorsHandle {
 		p.setHeaders(w.Header())
+		l.leaveBody(w, r, p.status)
 		return caddyhttp.Error(p.status, p)
 	}
-	body := p.write(w.Header(), l.replacer)
-	w.WriteHeader(p.status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(body)
-	}
+	linger.Respond(w, r, l.takeBack(), func() {
+		body := p.write(w.Header(), l.replacer)
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(p.status)
+		if isBuffered(w) {
+			// Whoever buffers the answer may put another in its place.
+			w.Header().Del("Content-Length")
+		}
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(body)
+		}
+	})
 	return nil
 }
 
@@ -362,13 +373,4 @@ func (p *problem) write(header http.Header, replacer *caddy.Replacer) []byte {
 	id := p.identify(replacer)
 	header.Set("X-Request-ID", id)
 	return llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: id}.AppendJSON(nil)
-}
-
-// expectsMuch reports whether a request has a body that net/http would wait for
-// before it sends an answer: one that its client holds back until it is asked
-// for, which net/http does not see behind Caddy's own body, or a long one (case
-// H08). Closing the connection spares both sides.
-func expectsMuch(r *http.Request) bool {
-	const netHTTPReads = 256 << 10
-	return r.ProtoMajor == 1 && (r.Header.Get("Expect") != "" || r.ContentLength > netHTTPReads)
 }

@@ -21,6 +21,17 @@ import (
 // provider's token, and hands the copy to the next handler, usually
 // `reverse_proxy`.
 //
+// Several may handle one request, in a row, in `handle_response` or in an error
+// route. The last one decides, and nothing of an earlier provider stays on the
+// request. In a row and in `handle_response` it sees the request as the one before
+// has forwarded it: the model renamed, the client's key removed. Error routes see
+// the request as it came.
+//
+// What gateway and LLM could read differently is refused where the model chooses.
+// Answers go to the client without headers and trailers that have a
+// credential's name, or whose value holds a token that was sent, if that has 16
+// bytes or more. `Upgrade` is forwarded for WebSockets only.
+//
 // It sets these placeholders:
 //
 // Placeholder | Description
@@ -37,7 +48,8 @@ type Handler struct {
 	Declarations
 
 	// The provider whose token every request gets. Nothing in the request's body
-	// is then looked at or changed. If empty, the request's model chooses.
+	// is then looked at or changed, and the model keeps its name. If empty, the
+	// request's model chooses: that of a JSON body, a form, the query, or the path.
 	Provider string `json:"provider,omitempty"`
 
 	// Who may use this gateway: keys by client name. A client sends its key as
@@ -74,9 +86,13 @@ type Handler struct {
 	KeepHeaders []string `json:"keep_headers,omitempty"`
 
 	// The largest request body, in bytes, decoded too; 413 over it. Default:
-	// 32 MiB. A fixed provider's requests may be larger: bodies up to here are
-	// held if it has a `base_url`, so that they can be sent again, and longer
-	// ones stream.
+	// 32 MiB. A fixed provider's requests, and those whose body is neither a JSON
+	// object nor a form, may be larger: bodies up to here are held if the provider
+	// has a `base_url`, so that they can be sent again, and longer ones stream. Of a
+	// body that streams nothing can be sent a second time, nor to a second LLM.
+	//
+	// A held body of 64 KiB or more is let go when the LLM begins to answer, unless
+	// the `reverse_proxy` has `handle_response` or `lb_retry_match`.
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// The longest time that a request waits for a token, then 504; the token
@@ -85,7 +101,8 @@ type Handler struct {
 	TokenWait caddy.Duration `json:"token_wait,omitempty"`
 
 	// `respond` (the default) answers errors with a body that the SDKs
-	// of LLM APIs read; `handle` leaves them to `handle_errors`.
+	// of LLM APIs read; `handle` leaves them to `handle_errors`, which sees the
+	// request as it came and can send it to another provider.
 	Errors string `json:"errors,omitempty"`
 
 	logger     *zap.Logger

@@ -2,6 +2,7 @@ package oauth2llm
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -19,32 +20,46 @@ type lease struct {
 
 	handler  *Handler
 	replacer *caddy.Replacer
+	// earlier is the lease of a directive that has forwarded the request to this
+	// one, if there is one. The last directive decides.
+	earlier *lease
 	// client is who sent the request, nil if something else authenticates.
 	client  *clientKey
 	message message.Message
-	route   route
-	walk    walk
-	log     requestLog
-	answer  answerWriter
+	// upload is the client's own body, which may still be coming when the request is
+	// answered.
+	upload io.Reader
+	route  route
+	walk   walk
+	log    requestLog
+	answer answerWriter
 
 	// replaced is the body that another handler has put in the place of the
-	// message's, if the provider has no base_url.
+	// message's.
 	replaced     *message.Message
 	replacedBody any
 
 	// taken says that the transport has got the request, located that the
 	// upstream source has given the provider's address, and stranded that there
-	// is none.
-	taken, located, stranded bool
+	// is none; handedOver that a later directive has the request.
+	taken, located, stranded, handedOver bool
 }
 
 // newLease makes the lease of a request. The message takes the request's body.
 func (h *Handler) newLease(w http.ResponseWriter, r *http.Request) *lease {
-	l := &lease{Context: r.Context(), handler: h}
+	l := &lease{Context: r.Context(), handler: h, earlier: leaseOf(r.Context())}
 	l.answer.ResponseWriter, l.answer.lease = w, l
 	l.replacer = replacerOf(r)
+	l.upload = clientBody(r)
 	l.message.Take(r, &heldBodies)
 	return l
+}
+
+// handOver leaves a request to a later directive. What the upstreams of that one
+// answer says nothing about this one's token.
+func (l *lease) handOver() {
+	l.noticeRejection()
+	l.handedOver = true
 }
 
 // replacerOf gives a request's placeholders.

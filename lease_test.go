@@ -3,11 +3,14 @@ package oauth2llm
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -81,6 +84,65 @@ func TestU01A401ThatIsNoLLMsDropsNoBoundToken(t *testing.T) {
 			}
 			if dropped := h.providers["corp"].manager.Current() == nil; dropped != test.dropped {
 				t.Errorf("the token is dropped: %v, want %v", dropped, test.dropped)
+			}
+		})
+	}
+}
+
+// A trailing body is one whose trailers net/http fills in at its end.
+type trailingBody struct {
+	io.Reader
+	request  *http.Request
+	trailers http.Header
+	closed   bool
+}
+
+func (b *trailingBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF {
+		maps.Copy(b.request.Trailer, b.trailers)
+	}
+	return n, err
+}
+
+func (b *trailingBody) Close() error {
+	b.closed = true
+	return nil
+}
+
+func TestNoCredentialIsForwardedInATrailer(t *testing.T) {
+	for name, reader := range map[string]io.Reader{
+		"of a body whose end comes by itself":       strings.NewReader("body"),
+		"of a body whose end comes with the last":   iotest.DataErrReader(strings.NewReader("body")),
+		"of a body that comes one byte at a time":   iotest.OneByteReader(strings.NewReader("body")),
+		"of a body that has no bytes but an ending": strings.NewReader(""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			filter := newCredentialFilter(nil, "X-Group")
+			filter.remove("X-Token")
+			client := &http.Request{ProtoMajor: 1, Header: http.Header{}, ContentLength: -1, Trailer: http.Header{"Authorization": nil, "X-Checksum": nil}}
+			body := &trailingBody{Reader: reader, request: client.WithContext(t.Context()), trailers: http.Header{
+				"Authorization": {"evil"}, "X-Api-Key": {"evil"}, "X_api_key": {"evil"}, "X-Token": {"evil"}, "X-Group": {"evil"}, "cookie": {"evil"}, "X-Http-Method-Override": {"evil"}, "X-Checksum": {"1"},
+			}}
+			client.Body = body
+			var m message.Message
+			m.Take(client, nil)
+			copied := client.WithContext(t.Context())
+			m.Forward(copied, filter)
+			if _, announced := copied.Trailer["Authorization"]; announced {
+				t.Error("the announcement of a credential is left")
+			}
+			if _, err := io.ReadAll(copied.Body); err != nil {
+				t.Fatal(err)
+			}
+			if want := (http.Header{"X-Checksum": {"1"}}); !reflect.DeepEqual(copied.Trailer, want) {
+				t.Errorf("got %q, want %q", copied.Trailer, want)
+			}
+			if err := copied.Body.Close(); err != nil || body.closed {
+				t.Error("the client's own body is closed, which is for the server to do")
+			}
+			if _, err := copied.Body.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
+				t.Errorf("reading on after the end gives %v", err)
 			}
 		})
 	}

@@ -32,8 +32,9 @@ type App struct {
 
 	// The most memory, in bytes, that the held bodies of all requests take
 	// together, decoded ones too; over it 503 `overloaded` with `Retry-After: 1`,
-	// before more of a body is read. It counts for the process, over reloads.
-	// Default: 1 GiB.
+	// before more of a body is read. It counts for the process, over reloads, and
+	// the limit of the newest configuration holds. Memory is taken as a body comes,
+	// not as its length promises. Default: 1 GiB.
 	HeldBodies int64 `json:"held_bodies,omitempty"`
 
 	logger *zap.Logger

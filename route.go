@@ -68,9 +68,7 @@ func (h *Handler) read(r *http.Request, l *lease) (query, error) {
 	if l.message.Empty() || !llm.ReadsBody(r.Method, r.URL.Path) {
 		return q, nil
 	}
-	contentType := r.Header["Content-Type"]
-	q.distrusted = llm.ContentTypeFault(contentType)
-	if err := h.readBody(r, l, &q, contentType); err != nil {
+	if err := h.readBody(r, l, &q); err != nil {
 		if _, invalid := errors.AsType[*llm.RequestError](err); invalid && q.distrusted != nil {
 			err = q.distrusted
 		}
@@ -80,8 +78,18 @@ func (h *Handler) read(r *http.Request, l *lease) (query, error) {
 }
 
 // readBody looks for the model in the body.
-func (h *Handler) readBody(r *http.Request, l *lease, q *query, contentType []string) error {
-	encoding := r.Header["Content-Encoding"]
+func (h *Handler) readBody(r *http.Request, l *lease, q *query) error {
+	if r.ContentLength == 0 {
+		// Caddy wraps every body, also the one that there is not.
+		if _, err := l.message.Look(true, h.MaxBody); err != nil {
+			return err
+		}
+	}
+	if l.message.Empty() {
+		return nil
+	}
+	contentType, encoding := r.Header["Content-Type"], r.Header["Content-Encoding"]
+	q.distrusted = llm.ContentTypeFault(contentType)
 	if err := llm.EncodingFault(encoding); err != nil {
 		return err
 	}
@@ -90,6 +98,10 @@ func (h *Handler) readBody(r *http.Request, l *lease, q *query, contentType []st
 	object, err := l.message.Look(whole, h.MaxBody)
 	if err != nil {
 		return err
+	}
+	if l.message.Empty() {
+		q.distrusted = nil
+		return nil
 	}
 	if whole {
 		if err := l.message.Decode(encoding, h.MaxBody); err != nil {
@@ -106,7 +118,7 @@ func (h *Handler) readBody(r *http.Request, l *lease, q *query, contentType []st
 	if object {
 		return q.found.AddBody(content)
 	}
-	q.notJSON = llm.IsJSON(contentType) && !l.message.Empty()
+	q.notJSON = llm.IsJSON(contentType)
 	return nil
 }
 

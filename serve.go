@@ -8,7 +8,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
@@ -25,8 +27,12 @@ func init() { heldBodies.SetLimit(defaultHeldBodies) }
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	l := h.newLease(w, r)
+	if l.earlier != nil {
+		l.earlier.handOver()
+	}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Inline(&l.log))
+		// The last directive of several decides, in the log as well.
+		extra.Set(zap.Field{Key: appName, Type: zapcore.InlineMarshalerType, Interface: &l.log})
 	}
 	finished := true
 	defer func() { l.end(finished, err) }()
@@ -36,18 +42,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case err != nil:
 		return h.refuse(w, r, l, err)
 	case l.route.reply != nil:
-		return answerJSON(w, r, l.route.reply)
+		linger.Respond(w, r, l.unread(), func() { err = answerJSON(w, r, l.route.reply) })
+		return err
+	}
+	if streams := !l.message.Held() && !l.message.Tunnels(); streams {
+		linger.Overlap(w, r)
 	}
 	l.replacer.Delete(upstreamStatus)
+	l.replacer.Delete(upstreamChallenge)
 	finished = false
 	err = next.ServeHTTP(&l.answer, forwarded)
 	finished = true
 	l.answer.clean()
-	if l.provider() != nil && !l.bound() && !l.taken {
-		h.noticeRejection(l)
-	}
+	l.noticeRejection()
 	if err != nil {
 		return h.refuse(w, r, l, l.failure(err))
+	}
+	if !l.answer.switched {
+		linger.Finish(w, r, l.takeBack())
 	}
 	return nil
 }
@@ -64,6 +76,10 @@ func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 	}
 	if l.route, err = h.decide(&q); err != nil || l.route.reply != nil {
 		return nil, err
+	}
+	if err := l.message.Failure(); err != nil {
+		// What an earlier directive had, or sent, of the body is not here.
+		return nil, requestProblem(err)
 	}
 	l.announce()
 	if l.provider() == nil {
@@ -108,8 +124,11 @@ const (
 
 // noticeRejection drops a token that the upstream refused behind a plain
 // reverse_proxy, so that the next request gets a new one (case U01). The answer
-// has been passed on already.
-func (h *Handler) noticeRejection(l *lease) {
+// has been passed on already, or a route of handle_response follows.
+func (l *lease) noticeRejection() {
+	if l.provider() == nil || l.bound() || l.taken || l.handedOver {
+		return
+	}
 	value, _ := l.replacer.Get(upstreamStatus)
 	status, _ := value.(int)
 	challenge, _ := l.replacer.GetString(upstreamChallenge)
@@ -122,6 +141,11 @@ func (h *Handler) noticeRejection(l *lease) {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err error) error {
 	var p *problem
 	if !errors.As(err, &p) {
+		status := http.StatusInternalServerError
+		if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+			status = failed.StatusCode
+		}
+		l.leaveBody(w, r, status)
 		return err
 	}
 	l.note(p)
@@ -136,8 +160,13 @@ func (l *lease) end(finished bool, err error) {
 	}
 	if err != nil {
 		// Error routes may read the body.
-		context.AfterFunc(l.Context, l.message.Release)
+		context.AfterFunc(l.Context, l.release)
 		return
 	}
+	l.release()
+}
+
+// release gives back what the request's bodies take of the memory for all.
+func (l *lease) release() {
 	l.message.Release()
 }

@@ -20,10 +20,20 @@ import (
 func init() { caddy.RegisterModule(new(Transport)) }
 
 // Transport sends LLM requests to their providers. It points a request at its
-// provider's `base_url`, sets the provider's token, and, if the LLM answers 401,
-// gets a new token and sends the request once more, unless its body is longer
-// than `max_body`. If it stays 401 the client gets a 502: its own key is not at
-// fault.
+// provider's `base_url` and sets the provider's headers, behind those of
+// `reverse_proxy`, and a token that is valid at that moment, at each try of
+// `lb_retries` and `lb_try_duration` anew.
+//
+// If the LLM refuses the token, with a 401 or with another 4xx that says
+// `invalid_token` (RFC 6750 §3.1), it gets a new one and sends the request once
+// more, unless its body is longer than `max_body`. If a new token is refused too
+// the client gets a 502: its own key is not at fault. If the request was not tried
+// with a new one it gets a 503 with `Retry-After`.
+//
+// If a connection that was kept alive turns out to be dead, it sends the request
+// again over a new one. A request that was handed over whole is sent again once at
+// most, within a second, and only if all that it does is to run a model, or if the
+// client has sent an idempotency key: a bounded exception to RFC 9110 §9.2.2.
 //
 // It takes the options of Caddy's `http` transport, for providers that have no
 // `transport` of their own. More idle connections are kept by default than that
@@ -135,15 +145,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.run(l, r, body)
 }
 
-// bodyOf is the body that reverse_proxy wants to have sent, nil if there is none.
-// That of a provider with a base_url is the lease's, whatever reverse_proxy has;
-// else another handler may have put one of its own in its place.
+// bodyOf is the body that reverse_proxy wants to have sent, nil if there is none:
+// the lease's, or one that another handler has put in its place.
 func (l *lease) bodyOf(r *http.Request) (*message.Message, error) {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody || l.message.Tunnels():
 		return nil, nil //nolint:nilnil // no body is no error
-	case l.bound():
-		return &l.message, nil
 	case l.message.LeadsHere(r.Body):
 		return &l.message, l.message.Hold(l.handler.MaxBody)
 	}
@@ -155,7 +162,12 @@ func (l *lease) bodyOf(r *http.Request) (*message.Message, error) {
 		taken := *r
 		l.replaced.Take(&taken, &heldBodies)
 	}
-	return l.replaced, l.replaced.Hold(l.handler.MaxBody)
+	err := l.replaced.Hold(l.handler.MaxBody)
+	if errors.Is(err, message.ErrLocked) {
+		// It is a wrapper that does not let itself be asked.
+		return &l.message, nil
+	}
+	return l.replaced, err
 }
 
 // connectionsOf are those that lead to a target.

@@ -14,7 +14,8 @@ func init() { caddy.RegisterModule(new(Upstreams)) }
 // host of its `base_url`. For a provider without one, and for requests that are
 // passed on, it gives the static upstreams of the same `reverse_proxy`.
 //
-// Use it together with `transport oauth2_llm`.
+// Use it together with `transport oauth2_llm`: nothing else gets the token and the
+// body of a provider with a `base_url`.
 type Upstreams struct {
 	// parent is the reverse_proxy that this is part of.
 	parent *reverseproxy.Handler

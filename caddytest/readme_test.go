@@ -60,6 +60,29 @@ func TestTheREADMEsCaddyfilesCanBeAdapted(t *testing.T) {
 	}
 }
 
+// Those that are whole, with a site and its providers, can be loaded as well.
+// Presets have a test of their own.
+func TestTheREADMEsCaddyfilesCanBeLoaded(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "litellm_config.json"), []byte(seedFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaded := 0
+	for i, block := range readmeBlocks(t, "caddyfile") {
+		if !strings.HasPrefix(block, "{\n") || strings.Contains(block, "preset ") {
+			continue
+		}
+		loaded++
+		example := strings.Replace(withShownFiles(t, block), "{\n", "{\n\tadmin off\n\tauto_https off\n", 1)
+		if err := validateCaddyfile(folder, example); err != nil {
+			t.Errorf("Caddyfile %d: %v\n%s", i+1, err, block)
+		}
+	}
+	if loaded < 6 {
+		t.Errorf("only %d Caddyfiles are whole", loaded)
+	}
+}
+
 func TestTheREADMEsJSONCanBeLoaded(t *testing.T) {
 	for _, name := range []string{"MY_CLIENT_ID", "MY_CLIENT_SECRET", "ID", "SECRET", "K"} {
 		t.Setenv(name, "value-of-"+name)

@@ -9,24 +9,34 @@ import (
 // What a request may hold besides its model, and by which some server would run
 // another one. The spelling is the one that Found.Chooser shows.
 const (
-	// toolsKey is an array whose objects may name a model of their own.
-	toolsKey = "tools"
-	// modelOfTool is what Found.Chooser calls such a model.
-	modelOfTool = "tools[].model"
-	// modelVariant is what Found.Chooser calls a `model` in another spelling,
-	// which a lenient server takes for the plain one.
+	// modelVariant is a `model` in another spelling, which a lenient server takes
+	// for the plain one.
 	modelVariant = "Model"
+	// modelOfTool is a model that one of the tools names for itself.
+	modelOfTool = "tools[].model"
 	// deploymentHeader is how Azure's endpoints of machine learning are told a
 	// deployment.
 	deploymentHeader = "azureml-model-deployment"
 )
+
+// toolsKey is the array whose objects may be such tools.
+const toolsKey = "tools"
+
+// keywords are the names that mean something to a server that chooses a model;
+// generateContentRequest is what Google's countTokens takes a whole request with a
+// model of its own in.
+// All but the first two are choosers; mayBegin knows how they begin.
+var keywords = [...]string{
+	modelKey, toolsKey, "models", "fallbacks", "fallback_models", "route", "extra_body", "engine", "deployment", "deployment_id", "model_id", "modelId",
+	"generateContentRequest",
+}
 
 // A word collects the letters of a name as the most lenient server would read
 // it: case does not matter, also to the two letters outside ASCII that fold to
 // one of ASCII, and a NUL ends it, as in C. Longer names than any that matter
 // are none.
 type word struct {
-	letters [len("fallback_models")]byte
+	letters [len("generateContentRequest")]byte
 	size    int
 	// folded says that a letter was written in another case than the usual one.
 	folded bool
@@ -61,14 +71,13 @@ func (w *word) add(r rune) bool {
 	return true
 }
 
-// A keyword is what a name means to a server that chooses a model. Its zero
-// value is a name that means nothing.
+// A keyword is what a name means. Its zero value is a name that means nothing.
 type keyword struct {
-	// text is the usual spelling.
+	// text is one of keywords.
 	text string
 	// cut says that only the beginning of the name is this word.
 	cut bool
-	// exact says that the name is written as usual.
+	// exact says that the name is all in small letters, and this word.
 	exact bool
 }
 
@@ -77,36 +86,12 @@ func (w *word) keyword() keyword {
 	if w.foreign {
 		return keyword{}
 	}
-	var text string
-	switch string(w.letters[:w.size]) {
-	case modelKey:
-		text = modelKey
-	case toolsKey:
-		text = toolsKey
-	case "models":
-		text = "models"
-	case "fallbacks":
-		text = "fallbacks"
-	case "fallback_models":
-		text = "fallback_models"
-	case "route":
-		text = "route"
-	case "extra_body":
-		text = "extra_body"
-	case "engine":
-		text = "engine"
-	case "deployment":
-		text = "deployment"
-	case "deployment_id":
-		text = "deployment_id"
-	case "model_id":
-		text = "model_id"
-	case "modelid":
-		text = "modelId"
-	default:
-		return keyword{}
+	for _, text := range keywords {
+		if len(text) == w.size && strings.EqualFold(text, string(w.letters[:w.size])) {
+			return keyword{text: text, cut: w.cut, exact: !w.cut && !w.folded}
+		}
 	}
-	return keyword{text: text, cut: w.cut, exact: !w.cut && !w.folded}
+	return keyword{}
 }
 
 // isModel says whether the name is `model`, if case does not matter.
@@ -129,7 +114,7 @@ func (k keyword) chooser() string {
 // mayBegin says whether a name that begins with this byte may mean anything.
 func mayBegin(c byte) bool {
 	switch c | 0x20 {
-	case 'm', 'f', 'r', 'e', 'd', 't':
+	case 'm', 'f', 'r', 'e', 'd', 't', 'g':
 		return true
 	}
 	return false

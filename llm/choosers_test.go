@@ -7,9 +7,19 @@ import (
 	"testing"
 )
 
-// choosers are what Found.Chooser may be for a name in a body, a form or a query.
-var choosers = []string{
-	"models", "fallbacks", "fallback_models", "route", "extra_body", "engine", "deployment", "deployment_id", "model_id", "modelId",
+// choosers are the keywords that Found.Chooser may be.
+var choosers = keywords[2:]
+
+func TestEveryKeywordMayBeginAsItDoes(t *testing.T) {
+	for _, name := range keywords {
+		if !mayBegin(name[0]) || !mayBegin(name[0]&^0x20) || len(name) > len(word{}.letters) {
+			t.Errorf("%s is overlooked", name)
+		}
+	}
+	// Letters outside ASCII fold to these, and are looked at inside a name only.
+	if mayBegin('s') || mayBegin('k') {
+		t.Error("a name may begin with a letter that others fold to")
+	}
 }
 
 // spellings are the ways in which a lenient server takes a name for another.
@@ -66,6 +76,8 @@ func TestOtherSpellingsOfModelInABody(t *testing.T) {
 		`{"metadata":{"models":["b/y"]}}`:           "",
 		`{"x":"fallbacks","y":["models"]}`:          "",
 		`{"fallback_modelss":1,"rout":1,"routes":1,"engine_id":1,"extrabody":1,"model-id":1}`: "",
+		`{"generateContentRequest":{"model":"models/other"}}`:                                 "generateContentRequest",
+		`{"generate_content":1,"GENERATECONTENTREQUEST":1}`:                                   "generateContentRequest",
 	} {
 		var found Found
 		if err := found.AddBody([]byte(body)); err != nil || found.Chooser != want {

@@ -7,9 +7,8 @@ import "strings"
 const AcceptedContentTypes = "application/json, multipart/form-data"
 
 const (
-	formType       = "multipart/form-data"
-	jsonType       = "application/json"
-	urlEncodedType = "application/x-www-form-urlencoded"
+	formType = "multipart/form-data"
+	jsonType = "application/json"
 )
 
 // IsForm says whether a request's Content-Type fields announce a multipart
@@ -56,7 +55,8 @@ func mediaType(contentType string) string {
 // value that a careless parser would take for another parameter. The only
 // charsets are UTF-8 and its subset US-ASCII. Other parameters and vendors' types
 // pass, and so does an empty field, which is a missing one. Forms in the way of
-// URLs do not: nothing looks for a model in them.
+// URLs do not, since nothing looks for a model in them, nor do other multipart
+// bodies, whose parts some servers take for fields.
 func ContentTypeFault(contentType []string) error {
 	if len(contentType) > 1 {
 		return unsupportedContentType("the content type stands in several header fields; send one")
@@ -73,8 +73,13 @@ func ContentTypeFault(contentType []string) error {
 	if !isToken(kind) || !isToken(subtype) {
 		return unsupportedContentType("the content type must be one media type, such as application/json")
 	}
-	if strings.EqualFold(mediaType(value), urlEncodedType) {
+	// Some servers look for the word only, wherever it is.
+	lower := strings.ToLower(value)
+	if strings.Contains(lower, "urlencoded") {
 		return unsupportedContentType("the content type application/x-www-form-urlencoded, which curl -d sends, is not read; send JSON with -H 'Content-Type: application/json'")
+	}
+	if strings.Contains(lower, "multipart") && mediaType(lower) != formType {
+		return unsupportedContentType("a multipart body must be of the content type multipart/form-data")
 	}
 	return parametersFault(rest)
 }

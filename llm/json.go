@@ -112,48 +112,6 @@ func (s *scanner) skipKey() bool {
 	return true
 }
 
-// key is skipKey, and returns what stands between the quotes.
-func (s *scanner) key() (raw []byte, ok bool) {
-	if s.next() != '"' {
-		return nil, false
-	}
-	start := s.at + 1
-	if !s.skipString() {
-		return nil, false
-	}
-	raw = s.text[start : s.at-1]
-	if s.next() != ':' {
-		return nil, false
-	}
-	s.at++
-	return raw, true
-}
-
-// enter steps into the container that begins here, and says whether anything
-// is in it; one that is empty it leaves again.
-func (s *scanner) enter(closing byte) bool {
-	s.at++
-	if s.next() != closing {
-		return true
-	}
-	s.at++
-	return false
-}
-
-// more steps over what comes after a value in a container, and says whether
-// that is another value.
-func (s *scanner) more(closing byte) (more, ok bool) {
-	switch s.next() {
-	case ',':
-		s.at++
-		return true, true
-	case closing:
-		s.at++
-		return false, true
-	}
-	return false, false
-}
-
 // skipString steps over the string that begins here.
 func (s *scanner) skipString() bool {
 	rest := s.text[s.at+1:]

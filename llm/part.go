@@ -50,18 +50,15 @@ func readPart(raw []byte) (part, error) {
 		}
 		*field = value
 	}
-	// What is in it would be fields to Python's cgi.
-	if len(p.mimeType) >= len(multipartTypes) && strings.EqualFold(p.mimeType[:len(multipartTypes)], multipartTypes) {
-		return part{}, invalidBody("a part of the form must not be a form itself")
+	// Python's cgi and email take what is in it for fields of the form.
+	if kind, _, _ := strings.Cut(strings.ToLower(p.mimeType), "/"); kind == "multipart" || kind == "message" {
+		return part{}, invalidBody("a part of the form must not have parts itself")
 	}
 	if !p.readDisposition(disposition) {
 		return part{}, invalidBody("a part of the form has no content disposition that can be read; use plain names without quotes, backslashes and name= in them")
 	}
 	return p, nil
 }
-
-// multipartTypes begin the content types of parts that have parts.
-const multipartTypes = "multipart/"
 
 // holdsHeader says whether a header line has one of the headers that matter
 // anywhere but at its beginning: Rack looks for them in the middle, too.

@@ -60,6 +60,8 @@ func TestPartHeaders(t *testing.T) {
 		{"an encoding within another header", "X: content-transfer-encoding: base64\r\n" + disposition, CodeInvalidBody},
 		{"a header's name in a text", "X: a content-disposition says how\r\n" + disposition, ""},
 		{"parts within the part", disposition + "\r\nContent-Type: Multipart/mixed; boundary=y", CodeInvalidBody},
+		{"a message within the part", disposition + "\r\nContent-Type: message/RFC822", CodeInvalidBody},
+		{"half a message within the part", "Content-Type:Message/Partial\r\n" + disposition, CodeInvalidBody},
 		{"a file", `Content-Disposition: form-data; name="model"; filename="a"`, CodeInvalidBody},
 		{"a file without a name of its own", `Content-Disposition: form-data; filename=""; name="model"`, CodeInvalidBody},
 		{"a file with an extended name only", `Content-Disposition: form-data; name="model"; filename*=utf-8''a`, CodeInvalidBody},

@@ -12,7 +12,7 @@ const modelsPath = "/v1/models/"
 
 // Paths whose bodies are files that can be as large as they like and name no
 // model.
-var uploadPaths = []string{"/v1/files", "/v1/uploads"}
+var uploadPaths = []string{"/v1/files", "/v1/uploads", "/openai/files", "/openai/v1/files", "/openai/uploads", "/openai/v1/uploads"}
 
 // ReadsBody says whether the body of a request may be looked at: that of a
 // CONNECT is a tunnel, that of an upload a file.

@@ -312,6 +312,12 @@ func TestRequestsOfRealClients(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if err := ContentTypeFault(r.Header["Content-Type"]); err != nil {
+				t.Errorf("%q: %v", r.Header["Content-Type"], err)
+			}
+			if found.AddHeader(r.Header); found.Chooser != "" {
+				t.Errorf("%s is taken for what chooses a model", found.Chooser)
+			}
 			if !named.Match(raw) {
 				if found.Where != 0 {
 					t.Errorf("found %+v in a request without a model", found)

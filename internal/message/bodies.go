@@ -7,15 +7,6 @@ import (
 	"sync/atomic"
 )
 
-// A view is a body that a message has handed out.
-type view interface {
-	io.ReadCloser
-	message() *Message
-	// lend gives another message what the view gives: bytes that must not be
-	// changed, or a source of them, or why it can be had no longer.
-	lend() (content []byte, source io.ReadCloser, err error)
-}
-
 // A stream gives a body as it comes. The first of a message's streams that is
 // read has it; the others cannot be read from then on.
 type stream struct {
@@ -29,7 +20,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	if !m.reader.CompareAndSwap(nil, s) && m.reader.Load() != s {
-		return 0, ErrSent
+		return 0, m.unavailable()
 	}
 	switch {
 	case m.is(unread):
@@ -43,7 +34,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := m.source.Read(p)
 	switch {
 	case err == nil:
-	// Not errors.Is: an error that wraps EOF says that something has failed.
+	// An error that wraps EOF says that something has failed.
 	case err == io.EOF:
 		m.finish()
 		m.become(ended)
@@ -125,10 +116,7 @@ func (o *original) Close() error {
 }
 
 func (o *original) lend() ([]byte, io.ReadCloser, error) {
-	switch {
-	case o.reader != nil:
-		return nil, nil, ErrSent
-	case !o.of.is(held):
+	if !o.of.is(held) {
 		return o.of.streams.original.lendStream()
 	}
 	content, err := o.of.original()
@@ -143,6 +131,29 @@ type forward struct {
 	of     *Message
 	reader bytes.Reader
 	closed atomic.Bool
+	// use says whether the bytes are still the message's to let go.
+	use atomic.Uint32
+}
+
+// What has become of the bytes of a forward view.
+const (
+	forwardUnused uint32 = iota
+	// forwardRead: something reads them, and has them to their end.
+	forwardRead
+	// forwardDropped: the message has let them go before.
+	forwardDropped
+)
+
+// begin reports whether the bytes are the view's, once it is read.
+func (f *forward) begin() bool {
+	return f.use.Load() == forwardRead || f.of.is(held) && f.use.CompareAndSwap(forwardUnused, forwardRead)
+}
+
+// drop lets the bytes go unless something reads them.
+func (f *forward) drop() {
+	if f.use.CompareAndSwap(forwardUnused, forwardDropped) {
+		f.reader.Reset(nil)
+	}
 }
 
 func (f *forward) message() *Message { return f.of }
@@ -155,14 +166,14 @@ func (f *forward) Read(p []byte) (int, error) {
 		return 0, nil
 	case f.closed.Load():
 		return 0, http.ErrBodyReadAfterClose
-	case !f.of.is(held):
-		return f.of.streams.forward.Read(p)
+	case f.begin():
+		return f.reader.Read(p)
 	}
-	return f.reader.Read(p)
+	return f.of.streams.forward.Read(p)
 }
 
 func (f *forward) Close() error {
-	if !f.of.is(held) {
+	if !f.of.is(held) && f.use.Load() != forwardRead {
 		return f.of.streams.forward.Close()
 	}
 	f.closed.Store(true)
@@ -170,11 +181,8 @@ func (f *forward) Close() error {
 }
 
 func (f *forward) lend() ([]byte, io.ReadCloser, error) {
-	switch {
-	case !f.of.is(held):
+	if !f.of.is(held) {
 		return f.of.streams.forward.lendStream()
-	case f.reader.Len() < len(f.of.content):
-		return nil, nil, ErrSent
 	}
 	return f.of.content, nil, nil
 }
@@ -196,9 +204,9 @@ func (m *Message) Forward(r *http.Request, filter TrailerFilter) {
 	r.Body = &m.forwardView
 }
 
-// LeadsHere reports whether a body is the one that Forward has given, wrapped in
-// whatever keeps to the bytes of it. A body that another handler has made does
-// not.
+// LeadsHere reports whether a body is the one that Forward or Lock has given,
+// wrapped in whatever keeps to the bytes of it. A body that another handler has made
+// does not.
 func (m *Message) LeadsHere(body io.Reader) bool {
 	m.reached = false
 	_, _ = body.Read(nil)
@@ -211,7 +219,12 @@ type locked struct{ of *Message }
 
 func (l *locked) message() *Message { return l.of }
 
-func (l *locked) Read([]byte) (int, error) {
+func (l *locked) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		// See Message.LeadsHere.
+		l.of.reached = true
+		return 0, nil
+	}
 	l.of.tried.Store(true)
 	return 0, ErrLocked
 }
@@ -229,7 +242,9 @@ func (l *locked) lend() ([]byte, io.ReadCloser, error) {
 // lockedTrailer goes with a locked body. net/http refuses a request with such a
 // name before it connects: no other host sees the provider's headers, or can
 // answer before the body is read.
-var lockedTrailer = http.Header{"(for transport oauth2_llm alone)": nil}
+var lockedTrailer = http.Header{lockedName: nil}
+
+const lockedName = "(for transport oauth2_llm alone)"
 
 // Lock gives a request a body that only Attempt can open. A request without a
 // body gets one, too: nothing else may forward it.

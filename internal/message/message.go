@@ -14,10 +14,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"sync/atomic"
-
-	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
 // Errors of views that cannot give what they are asked for.
@@ -48,9 +45,6 @@ const (
 	dropped
 )
 
-// A TrailerFilter takes out of trailers what must not be forwarded.
-type TrailerFilter interface{ FilterTrailer(trailer http.Header) }
-
 // A Message is the body of one request. Take makes it ready for use. Its
 // methods are for the goroutine that runs the request; its views may be read
 // and closed by others.
@@ -59,6 +53,8 @@ type Message struct {
 	// if it is not known.
 	source io.ReadCloser
 	length int64
+	// longer is a length that the body is known to have more than.
+	longer int64
 	// trailer is filled by the server at the end of the body; filter takes out of
 	// it what must not be forwarded.
 	trailer http.Header
@@ -75,11 +71,13 @@ type Message struct {
 	reader atomic.Pointer[stream]
 
 	// content is the body as it is forwarded. It may be changed in place unless
-	// it is shared with a view. encoded is what it was decoded from.
-	content []byte
-	encoded []byte
-	shared  bool
-	undo    edit
+	// it is shared with a view. encoded is what it was decoded from; identity says
+	// that the header names codings which left nothing to undo.
+	content  []byte
+	encoded  []byte
+	identity bool
+	shared   bool
+	undo     edit
 
 	reserved *reservation
 	own      reservation
@@ -99,15 +97,6 @@ type Message struct {
 	tried   atomic.Bool
 }
 
-// An edit is a change of content: there are length bytes at a place where the
-// old ones were.
-type edit struct {
-	at, length int
-	old        []byte
-	// space is where most old bytes find room.
-	space [64]byte
-}
-
 // Take makes the message that of a request's body, and the request's body a
 // view that gives it as it came. A body that is a view of another message is
 // taken over without copying it. The budget counts what is held of it.
@@ -124,6 +113,10 @@ func (m *Message) Take(r *http.Request, budget *Budget) {
 		m.takeOver(body)
 	default:
 		m.source, m.length, m.trailer = body, r.ContentLength, r.Trailer
+		if _, locks := r.Trailer[lockedName]; locks {
+			// Something has put another body in the place of a locked one.
+			m.trailer = nil
+		}
 	}
 	if m.source == http.NoBody {
 		m.become(held)
@@ -135,28 +128,6 @@ func (m *Message) Take(r *http.Request, budget *Budget) {
 	if r.Body != http.NoBody {
 		m.originalView.of = m
 		r.Body, r.Trailer = &m.originalView, m.trailer
-	}
-}
-
-// takeOver takes the body from a view of another message.
-func (m *Message) takeOver(body view) {
-	from := body.message()
-	m.length, m.trailer = from.length, from.trailer
-	content, source, err := body.lend()
-	switch {
-	case err != nil:
-		m.fail(err)
-	case source != nil:
-		m.source = source
-	default:
-		// What this body takes is counted where it was read.
-		m.content, m.length, m.shared = content, int64(len(content)), true
-		m.reserved = from.reserved
-		if m.reserved != nil {
-			m.reserved.hold()
-		}
-		m.whole.Store(true)
-		m.become(held)
 	}
 }
 
@@ -184,8 +155,9 @@ func (m *Message) Empty() bool { return m.is(held) && len(m.content) == 0 && m.e
 // Held reports whether the body is in memory, so that it can be sent again.
 func (m *Message) Held() bool { return m.is(held) }
 
-// Untouched reports whether nothing of a body was read or handed out.
-func (m *Message) Untouched() bool { return m.is(unread) }
+// Untouched reports whether nothing of a body was read, so that a client that
+// waits to be asked for it still does.
+func (m *Message) Untouched() bool { return m.is(unread) && !m.touched.Load() }
 
 // Rest is what the client may still be sending, nil if all has come. Begun says
 // whether something of it was read.
@@ -196,76 +168,27 @@ func (m *Message) Rest() (rest io.Reader, begun bool) {
 	return m.source, m.touched.Load()
 }
 
+// Whole reports whether the body can still be given whole.
+func (m *Message) Whole() bool { return m.is(held) || m.is(unread) && m.reader.Load() == nil }
+
+// TakeBack ends reading for whoever reads the body as it comes: what is left of it
+// is for the server.
+func (m *Message) TakeBack() {
+	m.streams.original.closed.Store(true)
+	m.streams.forward.closed.Store(true)
+	m.streams.attempt.closed.Store(true)
+}
+
 // Content is the body that is held, as it is forwarded, for the eyes of who asks
 // only.
 func (m *Message) Content() []byte { return m.content }
 
-// Edit changes the body that is held. It does so in place unless somebody has
-// been given it.
-func (m *Message) Edit(e llm.Edit) error {
-	old := append(m.undo.space[:0], m.content[e.Start:e.End]...)
-	if !m.shared && len(e.Text) <= len(old) {
-		at := e.Start + copy(m.content[e.Start:], e.Text)
-		m.content = append(m.content[:at], m.content[e.End:]...)
-	} else {
-		if err := m.reserve(int64(len(m.content) + len(e.Text))); err != nil {
-			return err
-		}
-		changed := make([]byte, 0, len(m.content)-len(old)+len(e.Text))
-		changed = append(append(append(changed, m.content[:e.Start]...), e.Text...), m.content[e.End:]...)
-		m.content, m.shared = changed, false
-	}
-	m.undo.at, m.undo.length, m.undo.old = e.Start, len(e.Text), old
-	return nil
-}
-
-// edited reports whether the body was changed.
-func (m *Message) edited() bool { return m.undo.old != nil }
-
-// AsItCame takes back what was done to read the body.
-func (m *Message) AsItCame() error {
-	if !m.is(held) {
+// reserve counts bytes that are held in addition. After Release nobody would give
+// them back, so that they are counted no longer.
+func (m *Message) reserve(more int64) error {
+	if m.released.Load() {
 		return nil
 	}
-	content, err := m.original()
-	if err == nil {
-		m.content, m.encoded, m.undo = content, nil, edit{}
-	}
-	return err
-}
-
-// guard makes the filter the one of the body's trailers.
-func (m *Message) guard(filter TrailerFilter) {
-	m.filter = filter
-	m.filterTrailer()
-}
-
-// filterTrailer filters the trailers, or their announcement, as they are now.
-func (m *Message) filterTrailer() {
-	if m.filter != nil && len(m.trailer) > 0 {
-		m.filter.FilterTrailer(m.trailer)
-	}
-}
-
-// original is the body that is held, as it came.
-func (m *Message) original() ([]byte, error) {
-	switch {
-	case m.encoded != nil:
-		return m.encoded, nil
-	case !m.edited():
-		m.shared = true
-		return m.content, nil
-	}
-	if err := m.reserve(int64(len(m.content))); err != nil {
-		return nil, err
-	}
-	restored := make([]byte, 0, len(m.content)-m.undo.length+len(m.undo.old))
-	restored = append(append(restored, m.content[:m.undo.at]...), m.undo.old...)
-	return append(restored, m.content[m.undo.at+m.undo.length:]...), nil
-}
-
-// reserve counts bytes that are held in addition.
-func (m *Message) reserve(more int64) error {
 	r := m.reservation()
 	return r.grow(r.bytes.Load() + more)
 }
@@ -278,28 +201,6 @@ func (m *Message) reservation() *reservation {
 	return &m.own
 }
 
-// digestFields describe a body's bytes (RFC 9530, and what came before it).
-var digestFields = [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5"}
-
-// describe makes the header say what is forwarded.
-func (m *Message) describe(r *http.Request) {
-	if !m.is(held) {
-		return
-	}
-	if length := int64(len(m.content)); length != r.ContentLength {
-		r.ContentLength, r.TransferEncoding = length, nil
-		r.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
-	}
-	if m.encoded != nil {
-		delete(r.Header, "Content-Encoding")
-	}
-	if m.encoded != nil || m.edited() {
-		for _, name := range digestFields {
-			delete(r.Header, name)
-		}
-	}
-}
-
 // largeBody is the size from which a body is let go before the request ends.
 // Smaller ones are lent as a kind of body that net/http knows to be in memory.
 const largeBody = 64 << 10
@@ -309,8 +210,8 @@ const largeBody = 64 << 10
 func (m *Message) Drop() {
 	if m.is(held) && len(m.content)+len(m.encoded) >= largeBody {
 		m.become(dropped)
+		m.forwardView.drop()
 		m.content, m.encoded, m.undo = nil, nil, edit{}
-		m.forwardView.reader.Reset(nil)
 		m.Release()
 	}
 }

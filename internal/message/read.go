@@ -23,7 +23,7 @@ func (m *Message) Look(whole bool, limit int64) (object bool, err error) {
 		object, _ = llm.BeginsObject(m.content)
 		return object || whole, nil
 	case !m.is(unread):
-		return false, ErrSent
+		return false, m.unavailable()
 	}
 	// A length over the limit is refused before anything is read.
 	refused := m.length > limit
@@ -42,22 +42,22 @@ func (m *Message) Look(whole bool, limit int64) (object bool, err error) {
 		}
 		return false, err
 	}
-	if !object {
+	if !object && len(content) > 0 {
 		m.prepend(content)
 		return false, nil
 	}
 	m.keep(content)
-	return true, nil
+	return object, nil
 }
 
 // Hold reads a body of at most limit bytes into memory; a longer one streams.
 func (m *Message) Hold(limit int64) error {
 	switch {
-	case m.is(failed):
-		return m.Failure()
-	case m.is(begun) || m.is(ended):
-		return ErrSent
-	case !m.is(unread) || m.length > limit:
+	case m.is(held):
+		return nil
+	case !m.is(unread):
+		return m.unavailable()
+	case m.length > limit, m.longer > 0 && m.longer >= limit:
 		return nil
 	}
 	m.touched.Store(true)
@@ -69,6 +69,7 @@ func (m *Message) Hold(limit int64) error {
 		return err
 	}
 	if int64(len(content)) > limit {
+		m.longer = limit
 		m.prepend(content)
 		return nil
 	}
@@ -83,8 +84,7 @@ func (m *Message) Decode(contentEncoding []string, limit int64) error {
 		return err
 	}
 	if len(decoded) == len(m.content) && (len(decoded) == 0 || &decoded[0] == &m.content[0]) {
-		// There was nothing to undo.
-		m.encoded, m.shared = m.content, true
+		m.identity = len(contentEncoding) > 0
 		return nil
 	}
 	m.encoded, m.content, m.shared = m.content, decoded, false
@@ -101,6 +101,8 @@ func (m *Message) grow() llm.Grow {
 // keep makes bytes that are in memory the body.
 func (m *Message) keep(content []byte) {
 	m.content = content
+	// What was forwarded before is the whole body, too.
+	m.forwardView.reader.Reset(content)
 	m.finish()
 	m.become(held)
 }

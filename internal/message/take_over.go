@@ -1,0 +1,38 @@
+package message
+
+import "io"
+
+// A view is a body that a message has handed out.
+type view interface {
+	io.ReadCloser
+	message() *Message
+	// lend gives another message what the view gives: bytes that must not be
+	// changed, or a source of them, or why it can be had no longer. What is held is
+	// lent whole, however much of it the view itself has given.
+	lend() (content []byte, source io.ReadCloser, err error)
+}
+
+// takeOver takes the body from a view of another message.
+func (m *Message) takeOver(body view) {
+	from := body.message()
+	m.length, m.trailer = from.length, from.trailer
+	m.touched.Store(from.touched.Load())
+	content, source, err := body.lend()
+	switch {
+	case err != nil:
+		m.fail(err)
+	case source != nil:
+		m.source = source
+	default:
+		// What was sent with them may still be read, and another filter changes them.
+		m.trailer = from.trailer.Clone()
+		// What this body takes is counted where it was read.
+		m.content, m.length, m.shared = content, int64(len(content)), true
+		m.reserved = from.reserved
+		if m.reserved != nil {
+			m.reserved.hold()
+		}
+		m.whole.Store(true)
+		m.become(held)
+	}
+}

@@ -1,0 +1,190 @@
+package oauth2llm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
+	"github.com/oauth2llm/caddy-oauth2-llm/llm"
+)
+
+func TestTheAccessLogSaysWhatIsKnownOfARequest(t *testing.T) {
+	for name, test := range map[string]struct {
+		log  requestLog
+		want map[string]any
+	}{
+		"nothing":    {requestLog{}, map[string]any{}},
+		"everything": {requestLog{provider: "corp", model: "m", errorKind: "k", errorCode: "c", waited: time.Second, replayed: true}, map[string]any{"llm_provider": "corp", "llm_model": "m", "llm_error_code": "c", "llm_token_wait": time.Second, "llm_replayed": true}},
+		"a provider": {requestLog{provider: "corp"}, map[string]any{"llm_provider": "corp"}},
+		"an error":   {requestLog{errorKind: "k", errorCode: "c"}, map[string]any{"llm_error_code": "c"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			encoder := zapcore.NewMapObjectEncoder()
+			if err := test.log.MarshalLogObject(encoder); err != nil || !reflect.DeepEqual(encoder.Fields, test.want) {
+				t.Errorf("the fields are %v, %v, want %v", encoder.Fields, err, test.want)
+			}
+		})
+	}
+}
+
+// noted is a lease of a request to a provider, nil for one that is passed on, and
+// the log of its handler.
+func noted(h *Handler, p *provider) *lease {
+	l := &lease{Context: context.Background(), handler: h, replacer: caddy.NewReplacer()}
+	l.route.target.provider = p
+	l.announce()
+	return l
+}
+
+// unreachable is what becomes of reverse_proxy's error about an LLM that is down.
+func unreachable(l *lease) *problem {
+	err := l.failure(caddyhttp.HandlerError{Err: errors.New("connection refused"), StatusCode: http.StatusBadGateway, Trace: "reverseproxy.statusError"})
+	p, _ := errors.AsType[*problem](err)
+	return p
+}
+
+// Clients can ask for an LLM that is down as often as they like.
+func TestAnLLMThatIsDownIsOneLineInThirtySeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.ErrorLevel)
+		h := &Handler{logger: zap.New(core), Errors: errorsRespond}
+		corp, other := &provider{name: "corp", placeholder: "corp"}, &provider{name: "other", placeholder: "other"}
+		for _, step := range []struct {
+			after time.Duration
+			p     *provider
+			// lines is how many there are then.
+			lines int
+		}{
+			{0, corp, 1},
+			{0, corp, 1},
+			{0, other, 2},
+			{0, nil, 3},
+			{29 * time.Second, corp, 3},
+			{time.Second, corp, 4},
+			{0, corp, 4},
+			{0, nil, 5},
+			{time.Hour, other, 6},
+		} {
+			time.Sleep(step.after)
+			for range 100 {
+				l := noted(h, step.p)
+				l.note(unreachable(l))
+			}
+			if logs.Len() != step.lines {
+				t.Fatalf("%d lines after %v of %v, want %d", logs.Len(), step.after, step.p, step.lines)
+			}
+		}
+		first := logs.All()[0].ContextMap()
+		if first["provider"] != "corp" || first["code"] != "upstream_unreachable" || first["cause"] != "connection refused" || first["request_id"] == "" {
+			t.Errorf("the line says %v", first)
+		}
+	})
+}
+
+// What is the client's doing, or is in the log already, is no error of the
+// operator's.
+func TestOnlyWhatTheOperatorMustKnowIsAnError(t *testing.T) {
+	for name, test := range map[string]struct {
+		p    *problem
+		want int
+	}{
+		"an LLM that is down":     {&problem{kind: llm.TypeUpstream, code: codeUpstreamUnreachable, cause: errors.New("x")}, 1},
+		"one that refuses tokens": {&problem{kind: llm.TypeUpstream, code: codeUpstreamUnauthorized}, 0},
+		"no token":                {&problem{kind: llm.TypeOAuth2Authentication, code: "invalid_client", cause: errors.New("x")}, 0},
+		"a wrong configuration":   {&problem{kind: llm.TypeOAuth2Configuration, code: codeTransportRequired, cause: errors.New("x")}, 1},
+		"no upstream":             {&problem{kind: llm.TypeOAuth2Configuration, code: codeNoUpstream, cause: errors.New("x")}, 1},
+		"a wrong request":         {&problem{kind: llm.TypeInvalidRequest, code: "invalid_body", cause: errors.New("x")}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zap.DebugLevel)
+			h := &Handler{logger: zap.New(core)}
+			corp := &provider{name: "corp", placeholder: "corp"}
+			for range 3 {
+				noted(h, corp).note(test.p)
+			}
+			if got := logs.FilterLevelExact(zap.ErrorLevel).Len(); got != test.want || logs.Len() != 3 {
+				t.Errorf("%d of %d lines are errors, want %d of 3", got, logs.Len(), test.want)
+			}
+		})
+	}
+}
+
+func TestAnLLMThatCannotBeReachedIsThatOfAProvider(t *testing.T) {
+	for name, test := range map[string]struct {
+		p      *provider
+		status int
+		cause  error
+		code   string
+		says   string
+		retry  bool
+	}{
+		"a provider's":          {&provider{name: "corp", placeholder: "corp"}, 502, errors.New("refused"), "upstream_unreachable", "the LLM of provider corp could not be reached", false},
+		"nobody's":              {nil, 502, errors.New("refused"), "upstream_unreachable", "the LLM could not be reached", false},
+		"none is healthy":       {&provider{name: "corp", placeholder: "corp"}, 503, errors.New("no upstreams"), "upstream_unreachable", "provider corp", true},
+		"too late":              {&provider{name: "corp", placeholder: "corp"}, 504, errors.New("timeout"), "upstream_timeout", "the LLM of provider corp did not answer in time", true},
+		"gone without a word":   {&provider{name: "corp", placeholder: "corp"}, 502, message.ErrNoAnswer, "upstream_unreachable", "the request may have been run", true},
+		"let go before":         {&provider{name: "corp", placeholder: "corp"}, 502, message.ErrLetGo, "upstream_error", "let go when the LLM answered", false},
+		"retried in vain, 529":  {&provider{name: "corp", placeholder: "corp"}, 529, errors.New("x"), "upstream_error", "the LLM of provider corp answered with status 529", false},
+		"retried in vain, 429s": {nil, 429, errors.New("x"), "upstream_error", "the LLM answered with status 429", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := noted(&Handler{logger: zap.NewNop(), Errors: errorsRespond}, test.p)
+			p, ok := errors.AsType[*problem](l.failure(caddyhttp.HandlerError{Err: test.cause, StatusCode: test.status, Trace: "reverseproxy.statusError"}))
+			if !ok || p.code != test.code || p.kind != "upstream_error" || !strings.Contains(p.message, test.says) {
+				t.Fatalf("got %+v", p)
+			}
+			header := http.Header{}
+			p.setHeaders(header)
+			if test.status != 503 && (header.Get("Retry-After") != "") != test.retry || header.Get("X-Should-Retry") != "" {
+				t.Errorf("the header is %v", header)
+			}
+		})
+	}
+}
+
+// An operator finds the request of a client's error in the access log.
+func TestTheRequestIDIsCaddysOwn(t *testing.T) {
+	h := mustHandler(t, corp("http://127.0.0.1:1", ""), routed)
+	r := withCaddyContext(chatRequest([]byte(`{"model":"zzz/m"}`)))
+	replacerOf(r).Set("http.request.uuid", "the-uuid")
+	w := httptest.NewRecorder()
+	if err := h.ServeHTTP(w, r, nil); err != nil {
+		t.Fatal(err)
+	}
+	var body struct {
+		RequestID string `json:"request_id"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.RequestID != "the-uuid" || w.Header().Get("X-Request-Id") != "the-uuid" {
+		t.Errorf("got %s with %v, %v", w.Body, w.Header(), err)
+	}
+}
+
+// A key that is wrong stays so.
+func TestAClientWithAWrongKeyIsToldNotToTryAgain(t *testing.T) {
+	h := mustHandler(t, corp("http://127.0.0.1:1", ""), routed)
+	for name, key := range map[string]string{"none": "", "a wrong one": "Bearer wrong"} {
+		r := chatRequest([]byte(`{"model":"corp/m"}`))
+		r.Header.Del("Authorization")
+		if key != "" {
+			r.Header.Set("Authorization", key)
+		}
+		_, w := serve(t, h, r)
+		if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), `"code":"invalid_api_key"`) || w.Header().Get("X-Should-Retry") != "false" || w.Header().Get("Www-Authenticate") != "Bearer" {
+			t.Errorf("%s: %d %s with %v", name, w.Code, w.Body, w.Header())
+		}
+	}
+}

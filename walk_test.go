@@ -1,0 +1,265 @@
+package oauth2llm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
+	"github.com/oauth2llm/caddy-oauth2-llm/llm"
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
+)
+
+func TestWhatFollowsAnAttempt(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		outcome
+		want verdict
+	}{
+		{"an answer", outcome{}, answer},
+		{"an answer to what can be sent again", outcome{replayable: true}, answer},
+		{"an answer to a replay", outcome{replayed: true}, answer},
+		{"an answer to a replay that can be sent again", outcome{replayed: true, replayable: true}, answer},
+		{"a refusal of what cannot be sent again", outcome{refused: true}, answer},
+		{"a refusal", outcome{refused: true, replayable: true}, replay},
+		{"a refusal of a replay that cannot be sent again", outcome{refused: true, replayed: true}, answer},
+		{"a refusal of a replay", outcome{refused: true, replayed: true, replayable: true}, answer},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := judge(test.outcome); got != test.want {
+				t.Errorf("%+v is followed by %d, want %d", test.outcome, got, test.want)
+			}
+		})
+	}
+}
+
+func TestTheTokensThatHaveLeftAreRemembered(t *testing.T) {
+	first, second := new(tokens.Token), new(tokens.Token)
+	var w walk
+	for i, step := range []struct {
+		token *tokens.Token
+		want  [2]*tokens.Token
+	}{
+		{first, [2]*tokens.Token{first, nil}},
+		{first, [2]*tokens.Token{first, nil}},
+		{second, [2]*tokens.Token{second, first}},
+	} {
+		if w.sends(step.token); w.sent != step.want {
+			t.Errorf("after %d: %v, want %v", i, w.sent, step.want)
+		}
+	}
+}
+
+// A refusal is final for an SDK only if the new token was refused, too.
+func TestARefusedTokenIsFinalOnlyIfItWasNew(t *testing.T) {
+	p := &provider{name: "corp"}
+	for final, status := range map[bool]int{true: http.StatusBadGateway, false: http.StatusServiceUnavailable} {
+		refused, _ := errors.AsType[*problem](upstreamUnauthorized(p, final))
+		header := http.Header{}
+		refused.setHeaders(header)
+		if refused.status != status || refused.code != "upstream_unauthorized" || refused.kind != "upstream_error" || !strings.Contains(refused.message, "corp") {
+			t.Errorf("final %v: %+v", final, refused)
+		}
+		if (header.Get("X-Should-Retry") == "false") != final || (header.Get("Retry-After") == "") != final {
+			t.Errorf("final %v: the header is %v", final, header)
+		}
+	}
+}
+
+// What a plain reverse_proxy has placed of an answer says whether the token is
+// dropped.
+func TestAPlainReverseProxysAnswerMayDropTheToken(t *testing.T) {
+	const challenge = `Bearer realm="llm", error="invalid_token"`
+	for name, test := range map[string]struct {
+		status    any
+		challenge any
+		dropped   bool
+	}{
+		"200":                            {200, nil, false},
+		"401":                            {401, nil, true},
+		"401 with a challenge":           {401, challenge, true},
+		"403":                            {403, nil, false},
+		"403 with a challenge":           {403, challenge, true},
+		"403 with a challenge for more":  {403, `Bearer error="insufficient_scope"`, false},
+		"403 with another kind of it":    {403, `Basic realm="x"`, false},
+		"400 with a challenge":           {400, challenge, true},
+		"400":                            {400, nil, false},
+		"500 with a challenge":           {500, challenge, false},
+		"200 with a challenge":           {200, challenge, false},
+		"nothing was answered":           {nil, nil, false},
+		"what was left of an older one":  {"no", challenge, false},
+		"403 behind a challenge as well": {403, `Negotiate, ` + challenge, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := mustHandler(t, corp(newTokenEndpoint(t).URL, ""), decorating)
+			next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+				replacer := leaseOf(r.Context()).replacer
+				if test.status != nil {
+					replacer.Set(upstreamStatus, test.status)
+				}
+				if test.challenge != nil {
+					replacer.Set(upstreamChallenge, test.challenge)
+				}
+				return nil
+			})
+			r := withCaddyContext(chatRequest(nil))
+			// Of another reverse_proxy, such as forward_auth, before this directive.
+			replacerOf(r).Set(upstreamStatus, 401)
+			replacerOf(r).Set(upstreamChallenge, challenge)
+			if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
+				t.Fatal(err)
+			}
+			if dropped := h.providers["corp"].manager.Current() == nil; dropped != test.dropped {
+				t.Errorf("the token is dropped: %v, want %v", dropped, test.dropped)
+			}
+		})
+	}
+}
+
+// The last directive decides, and its upstream's answer is about its own token.
+func TestALaterDirectivesRefusalDropsNoEarlierToken(t *testing.T) {
+	for name, test := range map[string]struct {
+		// before and after are the statuses that come before and after the later
+		// directive has the request.
+		before, after           int
+		earlierDrops, laterDrop bool
+	}{
+		"the later one's is refused":   {0, 401, false, true},
+		"the earlier one's is refused": {401, 200, true, false},
+		"both are refused":             {401, 401, true, true},
+		"neither is refused":           {429, 200, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			provider := `"client_id":"i","client_secret":"s","token_url":"` + newTokenEndpoint(t).URL + `"`
+			app := `{"providers":{"corp":{` + provider + `},"later":{` + provider + `}}}`
+			earlier := mustHandler(t, app, `{"provider":"corp","client_keys_off":true}`)
+			later := mustHandler(t, app, `{"provider":"later","client_keys_off":true}`)
+			last := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+				leaseOf(r.Context()).replacer.Set(upstreamStatus, test.after)
+				return nil
+			})
+			between := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				if test.before != 0 {
+					leaseOf(r.Context()).replacer.Set(upstreamStatus, test.before)
+				}
+				return later.ServeHTTP(w, r, last)
+			})
+			if err := earlier.ServeHTTP(httptest.NewRecorder(), withCaddyContext(chatRequest([]byte("{}"))), between); err != nil {
+				t.Fatal(err)
+			}
+			if dropped := earlier.providers["corp"].manager.Current() == nil; dropped != test.earlierDrops {
+				t.Errorf("the earlier token is dropped: %v", dropped)
+			}
+			if dropped := later.providers["later"].manager.Current() == nil; dropped != test.laterDrop {
+				t.Errorf("the later token is dropped: %v", dropped)
+			}
+		})
+	}
+}
+
+// An error of the later directive's reverse_proxy is not about the earlier one's.
+func TestAnEarlierDirectiveHasNoWordsForALaterOnesError(t *testing.T) {
+	provider := `"client_id":"i","client_secret":"s","token_url":"` + newTokenEndpoint(t).URL + `"`
+	app := `{"providers":{"corp":{` + provider + bound + `},"later":{` + provider + `}}}`
+	for name, test := range map[string]struct {
+		err    error
+		status int
+		code   string
+	}{
+		"a client that has gone":     {caddyhttp.HandlerError{Err: errors.New("gone"), StatusCode: 499, Trace: "reverseproxy.statusError"}, 499, ""},
+		"a problem of the later one": {&problem{status: 502, kind: llm.TypeUpstream, code: codeUpstreamUnreachable, message: "later"}, 502, "upstream_unreachable"},
+		"an unreachable LLM":         {caddyhttp.HandlerError{Err: errors.New("refused"), StatusCode: 502, Trace: "reverseproxy.statusError"}, 502, "upstream_unreachable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			earlier := mustHandler(t, app, `{"provider":"corp","client_keys_off":true}`)
+			later := mustHandler(t, app, `{"provider":"later","client_keys_off":true}`)
+			last := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return test.err })
+			between := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return later.ServeHTTP(w, r, last) })
+			w := httptest.NewRecorder()
+			err := earlier.ServeHTTP(w, withCaddyContext(chatRequest([]byte("{}"))), between)
+			failed, isError := errors.AsType[caddyhttp.HandlerError](err)
+			switch {
+			case test.code == "":
+				if !isError || failed.StatusCode != test.status || w.Body.Len() > 0 {
+					t.Errorf("got %v, and %s", err, w.Body)
+				}
+			case err != nil || w.Code != test.status || !strings.Contains(w.Body.String(), test.code) || !strings.Contains(w.Body.String(), "later"):
+				t.Errorf("got %v, and %d %s", err, w.Code, w.Body)
+			}
+		})
+	}
+}
+
+func TestOnlyAFreshBodyIsSentAfterOneThatWasBegun(t *testing.T) {
+	h := mustHandler(t, corp(newTokenEndpoint(t).URL, ""), `{"provider":"corp","client_keys_off":true,"max_body":2}`)
+	next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		l := leaseOf(r.Context())
+		send := func(body io.ReadCloser, read int) error {
+			sent := &http.Request{Header: http.Header{}, Body: body, ContentLength: -1}
+			m, err := l.bodyOf(sent)
+			if err != nil || m == nil {
+				return err
+			}
+			if err := m.Attempt(sent, new(message.Gate)); err != nil {
+				return err
+			}
+			_, err = io.ReadFull(sent.Body, make([]byte, read))
+			return err
+		}
+		another := io.NopCloser(strings.NewReader("another body"))
+		fresh := func() io.ReadCloser { return io.NopCloser(strings.NewReader("fresh body")) }
+		for _, step := range []struct {
+			name string
+			body io.ReadCloser
+			read int
+			want error
+		}{
+			{"one that is not begun", r.Body, 0, nil},
+			{"once more", r.Body, 0, nil},
+			{"one that is begun", r.Body, 1, nil},
+			{"once more", r.Body, 1, message.ErrSent},
+			{"another one", another, 3, nil},
+			{"that one once more", another, 3, message.ErrSent},
+			{"a fresh one", fresh(), 10, nil},
+			{"another fresh one", fresh(), 10, nil},
+			{"none", http.NoBody, 0, nil},
+			{"none at all", nil, 0, nil},
+		} {
+			if err := send(step.body, step.read); !errors.Is(err, step.want) {
+				t.Errorf("%s: %v, want %v", step.name, err, step.want)
+			}
+		}
+		return nil
+	})
+	r := httptest.NewRequest(http.MethodPost, "/v1/files", strings.NewReader("the client's body"))
+	if err := h.ServeHTTP(httptest.NewRecorder(), withCaddyContext(r), next); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatCannotBeSentSaysWhoMustAct(t *testing.T) {
+	for name, test := range map[string]struct {
+		err        error
+		status     int
+		code, says string
+	}{
+		"a body over a limit of Caddy's":      {&http.MaxBytesError{Limit: 1}, 413, "body_too_large", "larger"},
+		"a body that breaks off":              {io.ErrUnexpectedEOF, 400, "invalid_body", "could not be read to its end"},
+		"a body that went elsewhere":          {fmt.Errorf("x: %w", message.ErrSent), 502, "upstream_error", "sent before"},
+		"a body that was let go":              {message.ErrLetGo, 502, "upstream_error", "let go when the LLM answered"},
+		"a body for which there is no memory": {message.ErrOverloaded, 503, "overloaded", "held_bodies"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, ok := errors.AsType[*problem](requestProblem(test.err))
+			if !ok || p.status != test.status || p.code != test.code || !strings.Contains(p.message, test.says) {
+				t.Errorf("got %+v", p)
+			}
+		})
+	}
+}
