@@ -155,9 +155,6 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err e
 // end is called when a request has left the handler, finished or in a panic.
 func (l *lease) end(finished bool, err error) {
 	l.count(finished, err)
-	if l.replaced != nil {
-		l.replaced.Release()
-	}
 	if err != nil {
 		// Error routes may read the body.
 		context.AfterFunc(l.Context, l.release)
@@ -169,4 +166,7 @@ func (l *lease) end(finished bool, err error) {
 // release gives back what the request's bodies take of the memory for all.
 func (l *lease) release() {
 	l.message.Release()
+	if l.replaced != nil {
+		l.replaced.Release()
+	}
 }

@@ -36,8 +36,8 @@ func attempt(ctx context.Context, t *testing.T, m *Message, gate *Gate) *http.Re
 	return r
 }
 
-// readSome reads so many bytes of a body, all of it and its end if there are too few.
-func readSome(t *testing.T, body io.Reader, most int64) string {
+// readMost reads so many bytes of a body, all of it and its end if there are too few.
+func readMost(t *testing.T, body io.Reader, most int64) string {
 	t.Helper()
 	content, err := io.ReadAll(io.LimitReader(body, most))
 	if err != nil {
@@ -75,7 +75,7 @@ func TestABodyIsGivenOnceMoreWhereThatIsRight(t *testing.T) {
 					r := attempt(t.Context(), t, m, &gate)
 					given := 1
 					for {
-						if got := readSome(t, r.Body, test.read); !strings.HasPrefix(body, got) || int64(len(got)) != min(test.read, int64(len(body))) {
+						if got := readMost(t, r.Body, test.read); !strings.HasPrefix(body, got) || int64(len(got)) != min(test.read, int64(len(body))) {
 							t.Errorf("%d bytes came of %d", len(got), len(body))
 						}
 						if _, err := r.GetBody(); !errors.Is(err, ErrAskedAgain) {
@@ -104,7 +104,7 @@ func TestARepeatBelongsToTheTargetAndNotToTheAttempt(t *testing.T) {
 	m, _ := newHeld(t, "body", nil)
 	gate := &Gate{Repeatable: true}
 	again := func(r *http.Request) error {
-		readSome(t, r.Body, everything)
+		readMost(t, r.Body, everything)
 		return m.Again(r, gate)
 	}
 	if err := again(attempt(t.Context(), t, m, gate)); err != nil {
@@ -162,7 +162,7 @@ func TestAnAttemptSaysHowTheBodyIsSent(t *testing.T) {
 			if known := reflect.TypeOf(r.Body) == reflect.TypeOf(io.NopCloser(bytes.NewReader(nil))); known != test.known {
 				t.Errorf("net/http knows it: %v, want %v", known, test.known)
 			}
-			if got := readSome(t, r.Body, everything); got != test.body {
+			if got := readMost(t, r.Body, everything); got != test.body {
 				t.Errorf("%q is sent", got)
 			}
 		})
@@ -179,7 +179,7 @@ func TestABodyThatStreamsIsAttemptedOnce(t *testing.T) {
 	}
 	// Nothing was read of it.
 	r = attempt(t.Context(), t, m, gate)
-	if got := readSome(t, r.Body, 2); got != "bo" {
+	if got := readMost(t, r.Body, 2); got != "bo" {
 		t.Errorf("%q is sent", got)
 	}
 	if err := m.Attempt(r, gate); !errors.Is(err, ErrSent) || gate.Delivered() {
@@ -191,12 +191,12 @@ func TestABodyThatStreamsIsAttemptedOnce(t *testing.T) {
 // A copy that is being sent keeps the bytes, and what they take of the budget.
 func TestWhatACopyTakesIsGivenBackAtItsEnd(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, r *http.Request, gate *Gate){
-		"it was read":       func(t *testing.T, r *http.Request, _ *Gate) { t.Helper(); readSome(t, r.Body, everything) },
+		"it was read":       func(t *testing.T, r *http.Request, _ *Gate) { t.Helper(); readMost(t, r.Body, everything) },
 		"it was closed":     func(_ *testing.T, r *http.Request, _ *Gate) { r.Body.Close() },
 		"its request fails": func(_ *testing.T, _ *http.Request, gate *Gate) { gate.Close() },
 		"all of that": func(t *testing.T, r *http.Request, gate *Gate) {
 			t.Helper()
-			readSome(t, r.Body, everything)
+			readMost(t, r.Body, everything)
 			r.Body.Close()
 			r.Body.Close()
 			gate.Close()
@@ -206,7 +206,7 @@ func TestWhatACopyTakesIsGivenBackAtItsEnd(t *testing.T) {
 			m, budget := newHeld(t, strings.Repeat("l", largeBody), nil)
 			gate := new(Gate)
 			r := attempt(t.Context(), t, m, gate)
-			readSome(t, r.Body, 10)
+			readMost(t, r.Body, 10)
 			m.Drop()
 			if budget.Used() < largeBody {
 				t.Errorf("%d bytes are counted while %d are held", budget.Used(), largeBody)
@@ -237,7 +237,7 @@ func TestACopyThatIsReplacedIsLetGo(t *testing.T) {
 func TestACopyThatWasClosedReadsAsAnError(t *testing.T) {
 	m, _ := newHeld(t, strings.Repeat("l", largeBody), nil)
 	r := attempt(t.Context(), t, m, new(Gate))
-	readSome(t, r.Body, 10)
+	readMost(t, r.Body, 10)
 	r.Body.Close()
 	if n, err := r.Body.Read(make([]byte, 10)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
 		t.Errorf("%d bytes come, %v", n, err)
