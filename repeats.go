@@ -2,11 +2,15 @@ package oauth2llm
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
@@ -17,26 +21,75 @@ import (
 // connections are those to upstreams that share a transport.
 type connections struct {
 	http.RoundTripper
-	renewed occasion
+	once   sync.Once
+	single *http.Transport
 }
 
-// renewInterval is how often idle connections are closed because one of them was
-// dead.
-const renewInterval = time.Second
+// netHTTP is net/http's transport for all requests, nil if they go through another.
+func (c *connections) netHTTP() *http.Transport {
+	transport, ok := c.RoundTripper.(*reverseproxy.HTTPTransport)
+	if !ok || slices.Contains(transport.Versions, "3") {
+		return nil
+	}
+	return transport.Transport
+}
 
-// Renew closes idle connections, so that a request that is repeated goes over a
-// new one instead of the next that may be dead.
-func (c *connections) Renew() {
-	var idle interface{ CloseIdleConnections() }
-	switch transport := c.RoundTripper.(type) {
-	case *reverseproxy.HTTPTransport:
-		idle = transport.Transport
-	case interface{ CloseIdleConnections() }:
-		idle = transport
+// fresh gives a transport that uses no connection again that may be dead, as far as
+// there is one. HTTP/2 notices by itself; its connections are shared with the other.
+func (c *connections) fresh() http.RoundTripper {
+	transport := c.netHTTP()
+	if transport == nil {
+		if closer, ok := c.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+			closer.CloseIdleConnections()
+		}
+		return c.RoundTripper
 	}
-	if idle != nil && c.renewed.every(renewInterval) {
-		idle.CloseIdleConnections()
+	c.once.Do(func() {
+		c.single = transport.Clone()
+		c.single.DisableKeepAlives = true
+	})
+	return c.single
+}
+
+// exchange sends a request, and once more over a new connection where that is right.
+// An error says whether the request may have been run.
+func (c *connections) exchange(out *http.Request, body *message.Message, gate *message.Gate) (*http.Response, error) {
+	sent := limitRepeats(out, gate)
+	response, err := c.RoundTrip(out)
+	for errors.Is(err, message.ErrAskedAgain) {
+		// The request of before is the transport's.
+		out = out.WithContext(out.Context())
+		if err = body.Again(out, gate); err == nil {
+			response, err = c.fresh().RoundTrip(out)
+		}
 	}
+	if err == nil {
+		return response, nil
+	}
+	defer gate.Close()
+	switch {
+	case errors.Is(context.Cause(out.Context()), message.ErrNoAnswer):
+		// HTTP/2 says only that the request was canceled, as if its client had left.
+		return nil, message.ErrNoAnswer
+	case out.Context().Err() != nil, saysWhy(err):
+		return nil, err
+	case sent != nil && sent.Load(), gate.Delivered():
+		// The cause must not be found: reverse_proxy sends a request once more whose
+		// connection could not be dialed, which may be that of the repeat.
+		return nil, fmt.Errorf("%w: %v", message.ErrNoAnswer, err) //nolint:errorlint // see above
+	}
+	return nil, err
+}
+
+// saysWhy reports whether an error is that of something else than a connection that
+// was lost: a timeout, or a server that did not like what was sent in TLS's
+// handshake, which over TLS 1.3 is learned after it.
+func saysWhy(err error) bool {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return true
+	}
+	alert, ok := errors.AsType[*net.OpError](err)
+	return ok && alert.Op == "remote error" || errors.Is(err, message.ErrNoAnswer)
 }
 
 // idempotencyFields are the headers with which a client says that its request may be
@@ -44,56 +97,75 @@ func (c *connections) Renew() {
 var idempotencyFields = [...]string{"Idempotency-Key", "X-Idempotency-Key"}
 
 // gate decides how often the body of a request may be given. A request that only
-// runs a model leaves nothing behind, and a client that sends an idempotency key
-// answers for it.
+// runs a model leaves nothing behind, one by a safe method changes nothing, and a
+// client that sends an idempotency key answers for it.
 func (t *Transport) gate(l *lease, r *http.Request) message.Gate {
-	repeatable := llm.RunsModel(r.Method, r.URL)
+	repeatable := isSafe(r.Method) || llm.RunsModel(r.Method, r.URL)
 	for _, name := range idempotencyFields {
 		repeatable = repeatable || len(r.Header[name]) > 0
 	}
-	return message.Gate{Repeatable: repeatable, Connections: t.connectionsOf(&l.route.target)}
+	return message.Gate{Repeatable: repeatable, Concurrent: t.connectionsOf(&l.route.target).netHTTP() == nil}
 }
 
 // limitRepeats keeps net/http from repeating a request without end where a
 // connection turns out to be dead. A request with a body is repeated as its Gate
-// allows; for net/http to ask the Gate over HTTP/1.1 the request must look
+// allows; for net/http to ask for the body over HTTP/1.1 the request must look
 // idempotent, which a field without a value says that is not sent. The client's own
 // key goes by a name that is the same to the upstream and unknown to net/http.
-func limitRepeats(out *http.Request, gate *message.Gate) {
+//
+// For a request without a body it returns what tells whether it was sent.
+func limitRepeats(out *http.Request, gate *message.Gate) (sent *atomic.Bool) {
 	for _, name := range idempotencyFields {
 		if values := out.Header[name]; len(values) > 0 {
 			delete(out.Header, name)
 			out.Header[strings.ToLower(name)] = values
 		}
 	}
-	if out.GetBody != nil {
+	switch {
+	case out.GetBody != nil:
 		delete(out.Header, "Expect")
 		if gate.Repeatable {
 			out.Header["Idempotency-Key"] = []string{}
 		}
-		return
+	case !isSafe(out.Method) && (out.Body == nil || out.Body == http.NoBody):
+		return sendOnce(out)
 	}
-	switch out.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return
-	}
-	if out.Body == nil || out.Body == http.NoBody {
-		sendOnce(out)
-	}
+	return nil
 }
 
-// sendOnce keeps a request without a body, which net/http repeats over HTTP/2 as
-// often as it fails, from being sent again once it was.
-func sendOnce(out *http.Request) {
+// isSafe reports whether requests by a method change nothing (RFC 9110 §9.2.1).
+func isSafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// sendOnce keeps a request without a body from being sent over HTTP/2 once more:
+// there, net/http repeats it whatever the headers say. Over HTTP/1.1 it repeats one
+// only if nothing of it was written.
+func sendOnce(out *http.Request) (sent *atomic.Bool) {
 	ctx, cancel := context.WithCancelCause(out.Context())
-	var sent atomic.Bool
+	sent = new(atomic.Bool)
+	var multiplexed atomic.Bool
+	stop := func() {
+		if multiplexed.Load() && sent.Load() {
+			cancel(message.ErrNoAnswer)
+		}
+	}
 	trace := &httptrace.ClientTrace{
-		GetConn: func(string) {
-			if sent.Load() {
-				cancel(message.ErrNoAnswer)
+		// HTTP/2 alone has fields such as :method.
+		WroteHeaderField: func(name string, _ []string) {
+			if strings.HasPrefix(name, ":") {
+				multiplexed.Store(true)
 			}
 		},
 		WroteHeaders: func() { sent.Store(true) },
+		GetConn:      func(string) { stop() },
+		// A connection that was dialed by another request is not asked for.
+		GotConn: func(httptrace.GotConnInfo) { stop() },
 	}
 	*out = *out.WithContext(httptrace.WithClientTrace(ctx, trace))
+	return sent
 }

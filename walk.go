@@ -131,8 +131,7 @@ func (t *Transport) send(l *lease, r *http.Request, body *message.Message) (*htt
 		return nil, err
 	}
 	to.aim(out, w)
-	limitRepeats(out, &w.gate)
-	return t.connectionsOf(to).RoundTrip(out)
+	return t.connectionsOf(to).exchange(out, body, &w.gate)
 }
 
 // reportRefusal logs that an upstream refuses a provider's tokens, once in a while.

@@ -260,7 +260,9 @@ func TestABoundProviderThatCannotBeReached(t *testing.T) {
 				}
 				a := g.post(path, body, withKey...)
 				a.wantError(t, test.status, "upstream_error", test.code)
-				if a.header.Get("Content-Type") != "application/json" || a.header.Get("X-Request-Id") == "" || (test.status == 504) != (a.header.Get("Retry-After") != "") {
+				// An LLM that has got all of the body may have been at work.
+				again := test.status == 504 || name == "it breaks off" && kind == "held"
+				if a.header.Get("Content-Type") != "application/json" || a.header.Get("X-Request-Id") == "" || again != (a.header.Get("Retry-After") != "") {
 					t.Errorf("the answer's header is %v", a.header)
 				}
 				if strings.Contains(a.body, "127.0.0.1") || strings.Contains(a.body, "dial") {

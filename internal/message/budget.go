@@ -3,6 +3,7 @@ package message
 import (
 	"errors"
 	"math"
+	"sync"
 	"sync/atomic"
 )
 
@@ -35,34 +36,45 @@ func (b *Budget) take(bytes int64) error {
 
 // A reservation is what one body takes of a Budget. It is given back when all
 // that hold on to the body have let go: the message that has read it, messages
-// that have taken it over, and copies that are being sent.
+// that have taken it over, and copies that are being sent. What is read of the
+// body after that, in an error route of a client that has left, is not counted.
 type reservation struct {
-	budget  *Budget
-	bytes   int64
-	holders atomic.Int32
+	budget *Budget
+	bytes  atomic.Int64
+
+	mu      sync.Mutex
+	holders int
+	ended   bool
 }
 
 // grow makes the reservation one of so many bytes in all.
 func (r *reservation) grow(total int64) error {
-	more := min(total, math.MaxInt64/2) - r.bytes
-	if more <= 0 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	more := min(total, math.MaxInt64/2) - r.bytes.Load()
+	if more <= 0 || r.ended {
 		return nil
 	}
 	if err := r.budget.take(more); err != nil {
 		return err
 	}
-	r.bytes += more
+	r.bytes.Add(more)
 	return nil
 }
 
 func (r *reservation) hold() *reservation {
-	r.holders.Add(1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.holders++
 	return r
 }
 
 func (r *reservation) release() {
-	if r.holders.Add(-1) == 0 && r.bytes != 0 {
-		_ = r.budget.take(-r.bytes)
-		r.bytes = 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.holders--; r.holders > 0 {
+		return
 	}
+	_ = r.budget.take(-r.bytes.Swap(0))
+	r.ended = true
 }

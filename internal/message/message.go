@@ -103,7 +103,7 @@ type Message struct {
 // view that gives it as it came. A body that is a view of another message is
 // taken over without copying it. The budget counts what is held of it.
 func (m *Message) Take(r *http.Request, budget *Budget) {
-	m.own.budget = budget
+	m.own.budget, m.own.holders = budget, 1
 	m.multiplexed = r.ProtoMajor > 1
 	m.streams.original.of, m.streams.forward.of, m.streams.attempt.of = m, m, m
 	switch body := r.Body.(type) {
@@ -195,14 +195,11 @@ func (m *Message) reserve(more int64) error {
 		return nil
 	}
 	r := m.reservation()
-	return r.grow(r.bytes + more)
+	return r.grow(r.bytes.Load() + more)
 }
 
 // reservation is the message's own, which counts what it allocates.
 func (m *Message) reservation() *reservation {
-	if m.own.holders.Load() == 0 {
-		m.own.hold()
-	}
 	if m.reserved == nil {
 		m.reserved = &m.own
 	}
@@ -233,7 +230,5 @@ func (m *Message) Release() {
 	if m.reserved != nil && m.reserved != &m.own {
 		m.reserved.release()
 	}
-	if m.own.holders.Load() > 0 {
-		m.own.release()
-	}
+	m.own.release()
 }
