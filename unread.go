@@ -20,7 +20,7 @@ func (l *lease) watchUpload(r *http.Request) {
 		l.upload = reader
 	}
 	if r.ProtoMajor == 1 && r.Header.Get("Expect") != "" {
-		l.asked = linger.NewBody(r.Body)
+		l.asked = linger.NewBody(r.Body, l.upload)
 		r.Body = l.asked
 	}
 }
