@@ -360,7 +360,7 @@ func (h *Handler) respond(w http.ResponseWriter, r *http.Request, l *lease, p *p
 			w.Header().Del("Content-Length")
 		}
 		if r.Method != http.MethodHead {
-			_, _ = w.Write(body)
+			_, _ = w.Write(body) //nolint:gosec // it is JSON, and says so
 		}
 	})
 	return nil

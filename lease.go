@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 )
@@ -51,9 +52,18 @@ func (h *Handler) newLease(w http.ResponseWriter, r *http.Request) *lease {
 	l.answer.ResponseWriter, l.answer.lease = w, l
 	l.replacer = replacerOf(r)
 	l.upload = clientBody(r)
+	if inPlaceOf, left := caddyhttp.GetVar(r.Context(), leftBody).(func(io.ReadCloser) io.ReadCloser); left {
+		r.Body = inPlaceOf(r.Body)
+	}
 	l.message.Take(r, &heldBodies)
 	return l
 }
+
+// leftBody is the variable by which a directive that ends in an error leaves the
+// body to one in an error route. That has the server's request, whose body is the
+// client's own if a handler before the first directive has made a copy of it, as
+// forward_auth does.
+const leftBody = appName + ".body"
 
 // handOver leaves a request to a later directive. What the upstreams of that one
 // answer says nothing about this one's token.

@@ -112,7 +112,7 @@ func answerJSON(w http.ResponseWriter, r *http.Request, body []byte) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	_, err := w.Write(body)
+	_, err := w.Write(body) //nolint:gosec // it is JSON, and says so
 	return err
 }
 
@@ -157,6 +157,7 @@ func (l *lease) end(finished bool, err error) {
 	l.count(finished, err)
 	if err != nil {
 		// Error routes may read the body.
+		caddyhttp.SetVar(l.Context, leftBody, l.message.InPlaceOf)
 		context.AfterFunc(l.Context, l.release)
 		return
 	}

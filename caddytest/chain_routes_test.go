@@ -104,13 +104,7 @@ func TestAnErrorRouteSendsTheWholeBodyToTheSecondLLM(t *testing.T) {
 				c := chainSite{
 					first: pair.first, second: pair.second, firstBound: bound[0], secondBound: bound[1], plain: plain, place: "place query first_token", handles: true,
 					routes: "route {\n{first}{to first}}\n}\nhandle_errors {\nroute {\n{second}{to second}}\n}",
-				}.start(t, func(w http.ResponseWriter, r *http.Request) {
-					// It breaks off once it has the whole request.
-					_, _ = io.Copy(io.Discard, r.Body)
-					if connection, _, err := w.(http.Hijacker).Hijack(); err == nil {
-						connection.Close()
-					}
-				})
+				}.start(t, breaksOff)
 				for name, q := range chainRequests() {
 					if q.none {
 						continue
@@ -134,6 +128,35 @@ func TestAnErrorRouteSendsTheWholeBodyToTheSecondLLM(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// forward_auth makes a copy of the request, whose body an error route does not see.
+func TestAnErrorRouteBehindForwardAuthSendsTheWholeBodyToTheSecondLLM(t *testing.T) {
+	allowing := newUpstream(t, nil)
+	for binding, bound := range shortBindings() {
+		c := chainSite{
+			first: "routed", second: "fixed", firstBound: bound[0], secondBound: bound[1], handles: true,
+			routes: "route {\nforward_auth " + allowing.address() + " {\nuri /allowed\n}\n{first}{to first}}\n}\nhandle_errors {\nroute {\n{second}{to second}}\n}",
+		}.start(t, breaksOff)
+		for name, q := range chainRequests() {
+			if q.none || q.size > chainMaxBody {
+				continue
+			}
+			t.Run(binding+": "+name, func(t *testing.T) {
+				before := c.second.count()
+				a := q.send(t, c, "first/m")
+				c.wantWholeOrError(t, q, a, before, "first/m", "")
+			})
+		}
+	}
+}
+
+// breaksOff is an LLM that closes the connection once it has the whole request.
+func breaksOff(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	if connection, _, err := w.(http.Hijacker).Hijack(); err == nil {
+		connection.Close()
 	}
 }
 

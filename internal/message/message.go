@@ -49,6 +49,8 @@ const (
 // methods are for the goroutine that runs the request; its views may be read
 // and closed by others.
 type Message struct {
+	// came is the client's own body, nil if that was another message's.
+	came io.ReadCloser
 	// source is what was not read yet; length is that of the whole body, below 0
 	// if it is not known.
 	source io.ReadCloser
@@ -113,6 +115,9 @@ func (m *Message) Take(r *http.Request, budget *Budget) {
 		m.takeOver(body)
 	default:
 		m.source, m.length, m.trailer = body, r.ContentLength, r.Trailer
+		if body != http.NoBody {
+			m.came = body
+		}
 		if _, locks := r.Trailer[lockedName]; locks {
 			// Something has put another body in the place of a locked one.
 			m.trailer = nil

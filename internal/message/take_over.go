@@ -1,6 +1,9 @@
 package message
 
-import "io"
+import (
+	"io"
+	"reflect"
+)
 
 // A view is a body that a message has handed out.
 type view interface {
@@ -10,6 +13,16 @@ type view interface {
 	// changed, or a source of them, or why it can be had no longer. What is held is
 	// lent whole, however much of it the view itself has given.
 	lend() (content []byte, source io.ReadCloser, err error)
+}
+
+// InPlaceOf gives a request that still has the client's own body, because a handler
+// has made a copy of it before Take, the body as it came: of the client's own nothing
+// may be left. Another body is returned as it is.
+func (m *Message) InPlaceOf(body io.ReadCloser) io.ReadCloser {
+	if m.came == nil || body == nil || !reflect.ValueOf(body).Comparable() || body != m.came {
+		return body
+	}
+	return &m.originalView
 }
 
 // takeOver takes the body from a view of another message.

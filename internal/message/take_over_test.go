@@ -80,6 +80,33 @@ func TestABodyThatStreamsIsThatOfWhoReadsItFirst(t *testing.T) {
 	}
 }
 
+// A request that was copied before has the client's own body, of which nothing is left.
+func TestTheClientsOwnBodyIsReplacedByTheOneThatCame(t *testing.T) {
+	source := io.NopCloser(strings.NewReader("body"))
+	m, r := new(Message), &http.Request{Header: http.Header{}, Body: source, ContentLength: 4}
+	m.Take(r, nil)
+	hold(t, m, r)
+	if got, err := all(m.InPlaceOf(source)); err != nil || got != "body" {
+		t.Errorf("%q comes, %v", got, err)
+	}
+	type uncomparable struct {
+		io.ReadCloser
+		_ []byte
+	}
+	empty := new(Message)
+	empty.Take(&http.Request{Header: http.Header{}, Body: http.NoBody}, nil)
+	for name, body := range map[string]io.ReadCloser{
+		"another one": io.NopCloser(strings.NewReader("other")), "none": nil, "none, said so": http.NoBody, "its own view": r.Body,
+	} {
+		if m.InPlaceOf(body) != body || empty.InPlaceOf(body) != body {
+			t.Errorf("%s is replaced", name)
+		}
+	}
+	if _, kept := m.InPlaceOf(uncomparable{ReadCloser: source}).(uncomparable); !kept {
+		t.Error("one that cannot be compared is replaced")
+	}
+}
+
 func TestALaterMessageKnowsThatTheClientWasAsked(t *testing.T) {
 	first, r := taken(strings.NewReader("RIFF"), -1)
 	if _, err := first.Look(false, 1<<20); err != nil {
