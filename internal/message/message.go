@@ -66,8 +66,8 @@ type Message struct {
 
 	state   atomic.Uint32
 	failure atomic.Pointer[error]
-	// whole says that the client's own body was read to its end; untouched that
-	// nothing of it was read, which matters to a client that waits to be asked.
+	// whole says that the client's own body was read to its end; touched that
+	// something of it was read, for which a client may wait to be asked.
 	whole, touched atomic.Bool
 	// reader is the view that reads a body as it comes.
 	reader atomic.Pointer[stream]
@@ -160,17 +160,11 @@ func (m *Message) Empty() bool { return m.is(held) && len(m.content) == 0 && m.e
 // Held reports whether the body is in memory, so that it can be sent again.
 func (m *Message) Held() bool { return m.is(held) }
 
-// Untouched reports whether nothing of a body was read, so that a client that
-// waits to be asked for it still does.
-func (m *Message) Untouched() bool { return m.is(unread) && !m.touched.Load() }
-
-// Rest is what the client may still be sending, nil if all has come. Begun says
-// whether something of it was read.
-func (m *Message) Rest() (rest io.Reader, begun bool) {
-	if m.whole.Load() || m.source == nil {
-		return nil, false
-	}
-	return m.source, m.touched.Load()
+// Rest reports whether the client may still be sending, and whether something of
+// its body was read: one that waits to be asked for the body still does if not.
+func (m *Message) Rest() (remains, begun bool) {
+	remains = !m.whole.Load() && m.source != nil
+	return remains, remains && m.touched.Load()
 }
 
 // Whole reports whether the body can still be given whole.
