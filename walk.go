@@ -2,7 +2,6 @@ package oauth2llm
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -142,6 +141,27 @@ func (t *Transport) reportRefusal(l *lease, text string) {
 	}
 }
 
+// Where reverse_proxy puts what the upstream has answered.
+const (
+	upstreamStatus    = "http.reverse_proxy.status_code"
+	upstreamChallenge = "http.reverse_proxy.header.Www-Authenticate"
+)
+
+// noticeRejection drops a token that the upstream refused behind a plain
+// reverse_proxy, so that the next request gets a new one (case U01). The answer
+// has been passed on already, or a route of handle_response follows.
+func (l *lease) noticeRejection() {
+	if l.provider() == nil || l.bound() || l.taken || l.handedOver {
+		return
+	}
+	value, _ := l.replacer.Get(upstreamStatus)
+	status, _ := value.(int)
+	challenge, _ := l.replacer.GetString(upstreamChallenge)
+	if llm.RefusesToken(status, []string{challenge}) {
+		l.provider().manager.Reject(l.walk.token)
+	}
+}
+
 // answerError is the transport's answer in place of the upstream's. An error would
 // count as a failure of the upstream, so it is one only where handle_errors wants
 // it, or where it is no answer to the client.
@@ -173,21 +193,3 @@ func closeBody(r *http.Request) {
 		_ = r.Body.Close()
 	}
 }
-
-// upstreamUnauthorized answers for an upstream that refuses the provider's token.
-// It is final if that was a new one.
-func upstreamUnauthorized(p *provider, final bool) error {
-	refused := &problem{
-		status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamUnauthorized, final: final,
-		message: fmt.Sprintf("the LLM of provider %s refuses the gateway's access token; the operator of the gateway must fix this", p.name),
-	}
-	if !final {
-		refused.status, refused.retryAt = http.StatusServiceUnavailable, time.Now().Add(refusedRetry)
-		refused.message = fmt.Sprintf("the LLM of provider %s refuses the gateway's access token, and this request was not tried with a new one; try again", p.name)
-	}
-	return refused
-}
-
-// refusedRetry is when it makes sense to send a request again whose token was
-// refused and could not be replaced for it.
-const refusedRetry = 5 * time.Second
