@@ -46,18 +46,24 @@ type outcome struct {
 type verdict uint8
 
 const (
-	// answer: what came is the answer, or the error.
+	// answer: what came is the answer.
 	answer verdict = iota
 	// replay: the request is sent once more with another token.
 	replay
+	// giveUp: the token is refused and the request is not sent again, so that the
+	// answer is the gateway's own.
+	giveUp
 )
 
 // judge alone decides what follows an attempt.
 func judge(o outcome) verdict {
-	if o.refused && !o.replayed && o.replayable {
+	switch {
+	case !o.refused:
+		return answer
+	case o.replayable && !o.replayed:
 		return replay
 	}
-	return answer
+	return giveUp
 }
 
 // run sends a request to its target until there is an answer.
@@ -75,32 +81,32 @@ func (t *Transport) run(l *lease, r *http.Request, body *message.Message) (*http
 		if err != nil {
 			return nil, err
 		}
-		o := outcome{
+		follows := judge(outcome{
 			refused:  llm.RefusesToken(response.StatusCode, response.Header["Www-Authenticate"]),
 			replayed: w.replayed, replayable: body == nil || body.Held(),
-		}
-		if judge(o) == answer && !o.refused {
+		})
+		if follows == answer {
 			if body != nil && !t.mayBeSentAgain() {
 				body.Drop()
 			}
 			return response, nil
 		}
 		text := discard(response)
-		if err := l.renew(r, o); err != nil {
+		if err := l.renew(r, follows); err != nil {
 			t.reportRefusal(l, text)
 			return l.answerError(r, err)
 		}
 	}
 }
 
-// renew gets a new token in place of one that was refused. The error says what the
-// client gets if the request is not sent again.
-func (l *lease) renew(r *http.Request, o outcome) error {
+// renew drops a token that was refused, and gets a new one for a replay. The error
+// says what the client gets if the request is not sent again.
+func (l *lease) renew(r *http.Request, follows verdict) error {
 	p, refused := l.provider(), l.walk.token
-	if o.replayed {
+	if l.walk.replayed {
 		return upstreamUnauthorized(p, true)
 	}
-	if asks := p.manager.Reject(refused); !asks || judge(o) != replay {
+	if asks := p.manager.Reject(refused); !asks || follows == giveUp {
 		// Nothing says that this is final: the next request may carry a new token.
 		return upstreamUnauthorized(p, false)
 	}

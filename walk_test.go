@@ -26,10 +26,10 @@ func TestWhatFollowsAnAttempt(t *testing.T) {
 		{"an answer to what can be sent again", outcome{replayable: true}, answer},
 		{"an answer to a replay", outcome{replayed: true}, answer},
 		{"an answer to a replay that can be sent again", outcome{replayed: true, replayable: true}, answer},
-		{"a refusal of what cannot be sent again", outcome{refused: true}, answer},
+		{"a refusal of what cannot be sent again", outcome{refused: true}, giveUp},
 		{"a refusal", outcome{refused: true, replayable: true}, replay},
-		{"a refusal of a replay that cannot be sent again", outcome{refused: true, replayed: true}, answer},
-		{"a refusal of a replay", outcome{refused: true, replayed: true, replayable: true}, answer},
+		{"a refusal of a replay that cannot be sent again", outcome{refused: true, replayed: true}, giveUp},
+		{"a refusal of a replay", outcome{refused: true, replayed: true, replayable: true}, giveUp},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := judge(test.outcome); got != test.want {
