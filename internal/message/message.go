@@ -81,8 +81,8 @@ type Message struct {
 	shared   bool
 	undo     edit
 
-	reserved *reservation
-	own      reservation
+	// reserved is what the body takes of the budget.
+	reserved reservation
 	released atomic.Bool
 
 	// The views of which there is one each.
@@ -103,7 +103,7 @@ type Message struct {
 // view that gives it as it came. A body that is a view of another message is
 // taken over without copying it. The budget counts what is held of it.
 func (m *Message) Take(r *http.Request, budget *Budget) {
-	m.own.budget, m.own.holders = budget, 1
+	m.reserved.budget, m.reserved.holders = budget, 1
 	m.multiplexed = r.ProtoMajor > 1
 	m.streams.original.of, m.streams.forward.of, m.streams.attempt.of = m, m, m
 	switch body := r.Body.(type) {
@@ -188,16 +188,7 @@ func (m *Message) reserve(more int64) error {
 	if m.released.Load() {
 		return nil
 	}
-	r := m.reservation()
-	return r.grow(r.bytes.Load() + more)
-}
-
-// reservation is the message's own, which counts what it allocates.
-func (m *Message) reservation() *reservation {
-	if m.reserved == nil {
-		m.reserved = &m.own
-	}
-	return &m.own
+	return m.reserved.grow(m.reserved.bytes.Load() + more)
 }
 
 // largeBody is the size from which a body is let go before the request ends.
@@ -218,11 +209,7 @@ func (m *Message) Drop() {
 // Release gives back what the body takes of the budget, as soon as all views
 // have let go. It is for the end of the request and changes nothing else.
 func (m *Message) Release() {
-	if !m.released.CompareAndSwap(false, true) {
-		return
-	}
-	if m.reserved != nil && m.reserved != &m.own {
+	if m.released.CompareAndSwap(false, true) {
 		m.reserved.release()
 	}
-	m.own.release()
 }

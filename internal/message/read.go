@@ -93,9 +93,8 @@ func (m *Message) Decode(contentEncoding []string, limit int64) error {
 
 // grow counts the buffer of a body that is being read.
 func (m *Message) grow() llm.Grow {
-	r := m.reservation()
-	before := r.bytes.Load()
-	return func(capacity int64) error { return r.grow(before + capacity) }
+	before := m.reserved.bytes.Load()
+	return func(capacity int64) error { return m.reserved.grow(before + capacity) }
 }
 
 // keep makes bytes that are in memory the body.

@@ -177,3 +177,40 @@ func TestBytesThatWereHandedOutNeverChange(t *testing.T) {
 		}
 	}
 }
+
+// What a later message has made of the body is counted while it is being sent, and
+// what it was made of too.
+func TestWhatALaterMessageSendsIsCountedUntilItIsSent(t *testing.T) {
+	for name, change := range map[string]func(*Message) error{
+		"as it is": func(*Message) error { return nil },
+		"edited": func(m *Message) error {
+			return m.Edit(llm.Edit{Start: 0, End: 1, Text: []byte("longer")})
+		},
+		"as it came": func(m *Message) error {
+			if err := m.Edit(llm.Edit{Start: 0, End: 1, Text: []byte("longer")}); err != nil {
+				return err
+			}
+			return m.AsItCame()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, budget := newHeld(t, strings.Repeat("l", largeBody), nil)
+			second := new(Message)
+			second.Take(forwarded(first, &http.Request{Header: http.Header{}}), budget)
+			if err := change(second); err != nil {
+				t.Fatal(err)
+			}
+			counted := budget.Used()
+			sent := attempt(t.Context(), t, second, new(Gate))
+			second.Release()
+			first.Release()
+			if budget.Used() != counted || counted < largeBody {
+				t.Errorf("%d bytes are counted while the body is sent, %d before", budget.Used(), counted)
+			}
+			sent.Body.Close()
+			if budget.Used() != 0 {
+				t.Errorf("%d bytes are still counted", budget.Used())
+			}
+		})
+	}
+}
