@@ -18,7 +18,7 @@ func (m *Message) Look(whole bool, limit int64) (object bool, err error) {
 		return false, m.Failure()
 	case m.is(held):
 		if int64(len(m.content)) > limit {
-			return false, &llm.RequestError{Code: llm.CodeBodyTooLarge, Message: "the request body is larger than this gateway accepts (max_body)"}
+			return false, llm.BodyTooLarge(limit)
 		}
 		object, _ = llm.BeginsObject(m.content)
 		return object || whole, nil
