@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -151,6 +152,9 @@ func (l *lease) bodyOf(r *http.Request) (*message.Message, error) {
 		return nil, nil //nolint:nilnil // no body is no error
 	case l.message.LeadsHere(r.Body):
 		return &l.message, l.message.Hold(l.handler.MaxBody)
+	case l.replaced != nil && !reflect.ValueOf(r.Body).Comparable():
+		// Nobody can tell whether it is the one that was taken before.
+		return nil, message.ErrSent
 	}
 	if l.replaced == nil || l.replacedBody != r.Body {
 		if l.replaced != nil {

@@ -163,14 +163,21 @@ func TestOnlyAFreshBodyIsSentAfterOneThatWasBegun(t *testing.T) {
 			_, err = io.ReadFull(sent.Body, make([]byte, read))
 			return err
 		}
-		another := io.NopCloser(strings.NewReader("another body"))
 		fresh := func() io.ReadCloser { return io.NopCloser(strings.NewReader("fresh body")) }
+		another := io.NopCloser(strings.NewReader("another body"))
+		type uncomparable struct {
+			io.ReadCloser
+			_ []byte
+		}
+		odd := uncomparable{ReadCloser: fresh()}
 		for _, step := range []struct {
 			name string
 			body io.ReadCloser
 			read int
 			want error
 		}{
+			{"one that cannot be compared", odd, 10, nil},
+			{"that one once more", odd, 10, message.ErrSent},
 			{"one that is not begun", r.Body, 0, nil},
 			{"once more", r.Body, 0, nil},
 			{"one that is begun", r.Body, 1, nil},
