@@ -22,7 +22,7 @@ type walk struct {
 	replayed bool
 	gate     message.Gate
 
-	// sent are the tokens that have left, the last of them.
+	// sent are the last tokens that have left: what an answer must not show.
 	sent [2]*tokens.Token
 }
 
