@@ -28,12 +28,19 @@ type corpSite struct {
 func (s corpSite) start(t *testing.T) *gateway {
 	t.Helper()
 	address := freeAddress(t)
+	g := startGateway(t, s.caddyfile(address))
+	g.address = address
+	return g
+}
+
+// caddyfile is the site's Caddyfile, as startGateway takes it.
+func (s corpSite) caddyfile(address string) string {
 	_, port, _ := net.SplitHostPort(address)
 	fixed := ""
 	if s.fixed {
 		fixed = "corp"
 	}
-	g := startGateway(t, fmt.Sprintf(`
+	return fmt.Sprintf(`
 {
 	{{global}}
 	%s
@@ -55,9 +62,7 @@ http://:%s {
 	reverse_proxy %s {
 		%s
 	}
-}`, s.global, s.auth.tokenURL(), s.provider, port, s.site, fixed, s.directive, s.upstream, s.proxy))
-	g.address = address
-	return g
+}`, s.global, s.auth.tokenURL(), s.provider, port, s.site, fixed, s.directive, s.upstream, s.proxy)
 }
 
 func newCorpAuth(t *testing.T) *authServer {

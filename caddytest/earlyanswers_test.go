@@ -1,12 +1,13 @@
 package caddytest
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // An earlyCase is an upload that is refused before all of it has come.
@@ -62,69 +63,84 @@ func startEarly(t *testing.T, errors string) *gateway {
 		"handle_errors {\nrespond `an error route: {err.status_code}` {err.status_code}\n}\n}\n")
 }
 
-// uploads sends a case's upload in one way, and returns the status.
-var uploads = map[string]func(t *testing.T, g *gateway, c earlyCase) (int, error){
-	"a Go client, with a length": func(t *testing.T, g *gateway, c earlyCase) (int, error) { return g.upload(t, c, int64(c.size)) },
-	"a Go client, in chunks":     func(t *testing.T, g *gateway, c earlyCase) (int, error) { return g.upload(t, c, -1) },
-	"a client that sends everything before it reads": func(t *testing.T, g *gateway, c earlyCase) (int, error) {
-		return g.uploadRaw(t, c, fmt.Sprintf("Content-Length: %d\r\n\r\n", c.size)+sized(c.size))
+// uploads prepare a case's upload. What they return sends it, and returns the
+// status of the answer.
+var uploads = map[string]func(g *gateway, c earlyCase) func(*testing.T) (int, error){
+	"a Go client, with a length": func(g *gateway, c earlyCase) func(*testing.T) (int, error) { return g.upload(c, int64(c.size)) },
+	"a Go client, in chunks":     func(g *gateway, c earlyCase) func(*testing.T) (int, error) { return g.upload(c, -1) },
+	"a client that sends everything before it reads": func(g *gateway, c earlyCase) func(*testing.T) (int, error) {
+		return g.uploadRaw(c, fmt.Sprintf("Content-Length: %d\r\n\r\n", c.size)+sized(c.size))
 	},
-	"a client that sends all chunks before it reads": func(t *testing.T, g *gateway, c earlyCase) (int, error) {
-		return g.uploadRaw(t, c, "Transfer-Encoding: chunked\r\n\r\n"+chunks(sized(c.size), 100_000))
+	"a client that sends all chunks before it reads": func(g *gateway, c earlyCase) func(*testing.T) (int, error) {
+		return g.uploadRaw(c, "Transfer-Encoding: chunked\r\n\r\n"+chunks(sized(c.size), 100_000))
 	},
 }
 
-func (g *gateway) upload(t *testing.T, c earlyCase, length int64) (int, error) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), c.method, g.url(c.path), strings.NewReader(sized(c.size)))
-	if err != nil {
-		t.Fatal(err)
+func (g *gateway) upload(c earlyCase, length int64) func(*testing.T) (int, error) {
+	body := sized(c.size)
+	return func(t *testing.T) (int, error) {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, g.url(c.path), strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength, r.GetBody = length, nil
+		for i := 0; i < len(c.header); i += 2 {
+			r.Header.Set(c.header[i], c.header[i+1])
+		}
+		response, err := g.client.Do(r)
+		if err != nil {
+			return 0, err
+		}
+		defer response.Body.Close()
+		_, err = io.Copy(io.Discard, response.Body)
+		return response.StatusCode, err
 	}
-	r.ContentLength, r.GetBody = length, nil
-	for i := 0; i < len(c.header); i += 2 {
-		r.Header.Set(c.header[i], c.header[i+1])
-	}
-	response, err := g.client.Do(r)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return 0, err
-	}
-	return response.StatusCode, nil
 }
 
-func (g *gateway) uploadRaw(t *testing.T, c earlyCase, body string) (int, error) {
-	t.Helper()
-	var request bytes.Buffer
+func (g *gateway) uploadRaw(c earlyCase, body string) func(*testing.T) (int, error) {
+	var request strings.Builder
 	fmt.Fprintf(&request, "%s %s HTTP/1.1\r\nHost: %s\r\n", c.method, c.path, g.address)
 	for i := 0; i < len(c.header); i += 2 {
 		fmt.Fprintf(&request, "%s: %s\r\n", c.header[i], c.header[i+1])
 	}
-	connection := g.dial(t)
-	defer connection.Close()
-	if _, err := connection.Write(request.Bytes()); err != nil {
-		return 0, err
+	request.WriteString(body)
+	return func(t *testing.T) (int, error) {
+		connection := g.dial(t)
+		defer connection.Close()
+		if _, err := io.WriteString(connection, request.String()); err != nil {
+			return 0, err
+		}
+		response, err := http.ReadResponse(connection.reader, &http.Request{Method: c.method})
+		if err != nil {
+			return 0, err
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		return response.StatusCode, err
 	}
-	if _, err := io.WriteString(connection, body); err != nil {
-		return 0, err
-	}
-	response, err := http.ReadResponse(connection.reader, &http.Request{Method: c.method})
-	if err != nil {
-		return 0, err
-	}
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return 0, err
-	}
-	return response.StatusCode, nil
 }
 
-func TestAnAnswerBeforeTheEndOfAnUploadArrives(t *testing.T) {
+// wantNoneLost sends an upload again and again.
+func wantNoneLost(t *testing.T, status int, upload func(*testing.T) (int, error)) {
+	t.Helper()
 	tries := 20
 	if testing.Short() {
 		tries = 3
 	}
+	var lost []error
+	for range tries {
+		got, err := upload(t)
+		if err != nil {
+			lost = append(lost, err)
+		} else if got != status {
+			t.Fatalf("status %d, want %d", got, status)
+		}
+	}
+	if len(lost) > 0 {
+		t.Errorf("%d of %d answers are lost: %v", len(lost), tries, lost[0])
+	}
+}
+
+func TestAnAnswerBeforeTheEndOfAnUploadArrives(t *testing.T) {
 	for _, errors := range []string{"respond", "handle"} {
 		g := startEarly(t, errors)
 		for name, test := range earlyCases {
@@ -132,25 +148,85 @@ func TestAnAnswerBeforeTheEndOfAnUploadArrives(t *testing.T) {
 				// The error route may still send this body elsewhere.
 				continue
 			}
-			for client, upload := range uploads {
+			for client, prepare := range uploads {
 				if test.unannounced && !strings.Contains(client, "chunks") {
 					continue
 				}
 				t.Run(fmt.Sprintf("errors %s, %s, %s", errors, name, client), func(t *testing.T) {
-					var lost []error
-					for range tries {
-						status, err := upload(t, g, test)
-						if err != nil {
-							lost = append(lost, err)
-						} else if status != test.status {
-							t.Fatalf("status %d, want %d", status, test.status)
-						}
-					}
-					if len(lost) > 0 {
-						t.Errorf("%d of %d answers are lost: %v", len(lost), tries, lost[0])
-					}
+					wantNoneLost(t, test.status, prepare(g, test))
 				})
 			}
 		}
+	}
+}
+
+// A body may hold what looks like requests.
+func TestWhatIsLeftOfAnUploadIsNoRequest(t *testing.T) {
+	for _, errors := range []string{"respond", "handle"} {
+		g := startEarly(t, errors)
+		for name, test := range smuggling {
+			for client, header := range map[string]string{"without a key": "", "with a key": "Api-Key: gateway-key\r\n"} {
+				t.Run(fmt.Sprintf("errors %s, %s, %s", errors, client, name), func(t *testing.T) {
+					wantOneAnswerAtMost(t, g, header+test)
+				})
+			}
+		}
+	}
+}
+
+// smuggling are headers, and beginnings of bodies that never end or are
+// malformed. The beginning is long enough for every upstream to answer.
+var smuggling = map[string]string{
+	"a length":                  fmt.Sprintf("Content-Length: %d\r\n\r\n%s", 100<<30, strings.Repeat("x", 70_000)),
+	"chunks":                    "Transfer-Encoding: chunked\r\n\r\n1111111111\r\n" + strings.Repeat("x", 70_000),
+	"chunks that are malformed": "Transfer-Encoding: chunked\r\n\r\n11170\r\n" + strings.Repeat("x", 70_000) + "\r\nzz\r\n",
+}
+
+// wantOneAnswerAtMost sends a request that goes on with one request after another,
+// until the connection ends.
+func wantOneAnswerAtMost(t *testing.T, g *gateway, sent string) {
+	t.Helper()
+	connection := g.dial(t)
+	defer connection.Close()
+	smuggled := strings.Repeat("GET /v1/models HTTP/1.1\r\nHost: "+g.address+"\r\nApi-Key: gateway-key\r\n\r\n", 1000)
+	go func() {
+		_, err := io.WriteString(connection, "POST /v1/chat/completions HTTP/1.1\r\nHost: "+g.address+"\r\n"+sent)
+		for err == nil {
+			_, err = io.WriteString(connection, smuggled)
+		}
+	}()
+	// The connection may well be reset.
+	all, _ := io.ReadAll(connection.reader)
+	answers := strings.Count(string(all), "HTTP/1.1 ")
+	if answers > 1 || strings.Contains(string(all), "HTTP/1.1 2") {
+		t.Errorf("%d answers came, the first is %.40q; want a refusal alone", answers, all)
+	}
+}
+
+// Caddy alone holds a connection for a minute.
+func TestAClientThatFallsSilentIsNotWaitedForLong(t *testing.T) {
+	for _, errors := range []string{"respond", "handle"} {
+		t.Run("errors "+errors, func(t *testing.T) {
+			g := startEarly(t, errors)
+			var all sync.WaitGroup
+			for _, sent := range []string{
+				"Content-Length: 10000000\r\n\r\nx",
+				"Content-Length: 1000\r\n\r\nx",
+				"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+				"Api-Key: gateway-key\r\nContent-Length: 10000000\r\n\r\nx",
+			} {
+				connection := g.dial(t)
+				defer connection.Close()
+				_ = connection.SetDeadline(time.Now().Add(40 * time.Second))
+				all.Go(func() {
+					_, _ = io.WriteString(connection, "POST /v1/chat/completions HTTP/1.1\r\nHost: "+g.address+"\r\n"+sent)
+					response, err := io.ReadAll(connection.reader)
+					if err != nil || !strings.HasPrefix(string(response), "HTTP/1.1 4") {
+						t.Errorf("%q: the answer is %q, its end %v", sent, response, err)
+					}
+				})
+			}
+			all.Wait()
+		})
 	}
 }

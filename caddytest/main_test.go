@@ -8,8 +8,12 @@ import (
 )
 
 // TestMain makes a run that chose all tests, but in which no gateway was
-// started, fail: it has tested nothing.
+// started, fail: it has tested nothing. It also makes this binary the gateway of a
+// gatewayProcess.
 func TestMain(m *testing.M) {
+	if path := os.Getenv(configVariable); path != "" {
+		os.Exit(runGateway(path))
+	}
 	flag.Parse()
 	code := m.Run()
 	all := true

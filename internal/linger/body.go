@@ -3,6 +3,7 @@ package linger
 import (
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -12,15 +13,26 @@ import (
 // is left there is for Finish.
 type Body struct {
 	source                io.ReadCloser
+	own                   io.Reader
 	begun, ended, closing atomic.Bool
+	reading               sync.Mutex
 }
 
-// NewBody returns a Body that reads source.
-func NewBody(source io.ReadCloser) *Body { return &Body{source: source} }
+// NewBody returns a Body that reads source. What is left of it is read from own,
+// if that is not nil: the client's body without what others have wrapped around
+// it.
+func NewBody(source io.ReadCloser, own io.Reader) *Body {
+	if own == nil {
+		own = source
+	}
+	return &Body{source: source, own: own}
+}
 
 // Read reads the client's body. It fails with http.ErrBodyReadAfterClose after
 // Close.
 func (b *Body) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	if b.closing.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
@@ -32,7 +44,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends reading. It returns nil.
+// Close ends reading, but for a Read that waits. It returns nil.
 func (b *Body) Close() error {
 	b.closing.Store(true)
 	return nil
@@ -47,5 +59,19 @@ func (b *Body) Rest() Rest {
 	if b.ended.Load() {
 		return Rest{}
 	}
-	return Rest{Body: b.source, Begun: b.Begun()}
+	return Rest{Body: (*remainder)(b), Begun: b.Begun()}
+}
+
+// A remainder is what is left of a Body. A Read that somebody else has begun
+// before returns by the time that the remainder has ended: the server logs how
+// much was read.
+type remainder Body
+
+func (r *remainder) Read(p []byte) (int, error) {
+	n, err := r.own.Read(p)
+	if err != nil {
+		r.reading.Lock()
+		defer r.reading.Unlock()
+	}
+	return n, err
 }

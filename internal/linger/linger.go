@@ -96,12 +96,11 @@ func Discard(w http.ResponseWriter, r *http.Request, rest Rest) {
 }
 
 // Leave leaves the rest of a body to somebody else, who may still send the
-// request elsewhere before it is answered. A long body that they leave makes
-// net/http close the connection as it does by itself, and one that the client
-// holds back is not waited for.
+// request elsewhere before it is answered. Nobody looks after what they leave of
+// it, so the connection is closed behind the answer, the way net/http does it by
+// itself after a long body.
 func Leave(w http.ResponseWriter, r *http.Request, rest Rest) {
-	const netHTTPReads = 256 << 10
-	if rest.remains(r) && (rest.heldBack(r) || r.ContentLength < 0 || r.ContentLength > netHTTPReads) {
+	if rest.remains(r) {
 		closeBehind(w)
 	}
 }
@@ -122,8 +121,8 @@ func Overlap(w http.ResponseWriter, r *http.Request) {
 
 // Finish is called after Overlap, when the next handler has returned and the
 // whole answer is written, unless the protocol was switched (101). If the
-// handler returned an error instead of an answer, Respond or Discard takes its
-// place.
+// handler returned an error instead of an answer, Respond, Discard or Leave takes
+// its place.
 //
 // Finish sends what is left in buffers, and then does what Respond does behind
 // its answer. Nobody else should go on reading the body; see Body.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -210,6 +211,51 @@ func TestAnAnswerThatCannotBeBoundedIsWrittenAsItIs(t *testing.T) {
 			if w.Code != http.StatusRequestEntityTooLarge || w.Body.String() != refusal || body.N != 1<<20 {
 				t.Errorf("%d %s, %d bytes are left", w.Code, w.Body, body.N)
 			}
+		})
+	}
+}
+
+func TestLeaveLeavesTheBodyAndWaitsForNone(t *testing.T) {
+	for name, test := range map[string]struct {
+		fields, body string
+		closes       bool
+	}{
+		"a short body":                    {"Content-Length: 5", "hello", true},
+		"a long one":                      {"Content-Length: 1000000", "hello", true},
+		"one whose length is not known":   {"Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n", true},
+		"one that its client holds back":  {"Expect: 100-continue\r\nContent-Length: 1000000", "", true},
+		"a request that has none at all":  {"Content-Length: 0", "", false},
+		"a body that somebody still uses": {"Test-Use: 1\r\nContent-Length: 1000000", strings.Repeat("x", 1000000), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := serveInMemory(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodGet {
+						_, _ = io.WriteString(w, "hello")
+						return
+					}
+					Leave(w, r, Rest{Body: r.Body})
+					if r.Header.Get("Test-Use") != "" {
+						if n, err := io.Copy(io.Discard, r.Body); n != r.ContentLength || err != nil {
+							t.Errorf("%d bytes were read, then %v", n, err)
+						}
+					}
+					refuse(w)
+				})})
+				p := network.dial()
+				defer p.Close()
+				p.send(t, test.fields, "")
+				go func() { _, _ = io.WriteString(p, test.body) }()
+				started := time.Now()
+				if response := p.wantRefusal(t); response.Close != test.closes || time.Since(started) > 0 {
+					t.Errorf("the answer came after %v; it says that the connection closes: %t", time.Since(started), response.Close)
+				}
+				if test.closes {
+					p.wantEnd(t)
+				} else {
+					p.wantNextRequest(t)
+				}
+			})
 		})
 	}
 }
