@@ -55,7 +55,7 @@ func TestAnEarlierDirectiveHasNoWordsForALaterOnesError(t *testing.T) {
 			last := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return test.err })
 			between := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return later.ServeHTTP(w, r, last) })
 			w := httptest.NewRecorder()
-			err := earlier.ServeHTTP(w, withCaddyContext(chatRequest([]byte("{}"))), between)
+			err := earlier.ServeHTTP(w, withCaddyContext(chatRequest([]byte("{}")).WithContext(t.Context())), between)
 			failed, isError := errors.AsType[caddyhttp.HandlerError](err)
 			switch {
 			case test.code == "":
