@@ -24,11 +24,7 @@ func (h *Handler) dress(r *http.Request, l *lease, q *query, holder keyHolder) (
 	holder.remove(copied.Header)
 	onlyWebSocket(copied.Header)
 	undress(copied, l.earlier)
-	if query := filter.query(copied.URL.RawQuery); query != copied.URL.RawQuery {
-		address := *copied.URL
-		address.RawQuery = query
-		copied.URL = &address
-	}
+	setQuery(copied, filter.query(copied.URL.RawQuery))
 	if err := l.rename(copied, q); err != nil {
 		return nil, requestProblem(err)
 	}
@@ -82,13 +78,18 @@ func undress(copied *http.Request, earlier *lease) {
 	for _, name := range p.headerUp.Names() {
 		delete(copied.Header, name)
 	}
-	if p.place.Query == "" {
-		delete(copied.Header, p.place.Header)
+	p.removeToken(copied)
+}
+
+// setQuery sets the query of a request. Its URL may be that of others, too, so it
+// is copied.
+func setQuery(r *http.Request, query string) {
+	if query == r.URL.RawQuery {
 		return
 	}
-	address := *copied.URL
-	address.RawQuery = llm.WithoutParameters(address.RawQuery, func(name string) bool { return name == p.place.Query })
-	copied.URL = &address
+	address := *r.URL
+	address.RawQuery = query
+	r.URL = &address
 }
 
 // rename puts the name by which the upstream knows the model in its place,

@@ -4,14 +4,16 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // An answerWriter passes an answer on to the client without what an LLM echoes of
-// the request that is the provider's: headers and trailers of a credential's name,
-// and those that hold a token that was sent.
+// the request that is the provider's: headers and trailers of the names in which
+// keys and its token are sent, and those that hold a token that was sent.
 type answerWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	lease *lease
@@ -63,20 +65,10 @@ func (w *answerWriter) clean() {
 	header := w.Header()
 	for name, values := range header {
 		field := canonicalField(textproto.CanonicalMIMEHeaderKey(strings.TrimPrefix(name, http.TrailerPrefix)))
-		if isCredentialAnswer(field) || p.place.Query == "" && field == canonicalField(p.place.Header) || w.echoes(values) {
+		if slices.Contains(keyFields[:], field) || p.place.Query == "" && field == canonicalField(p.place.Header) || w.echoes(values) {
 			delete(header, name)
 		}
 	}
-}
-
-// isCredentialAnswer reports whether an answer's field has the name of one in which
-// clients send credentials.
-func isCredentialAnswer(field string) bool {
-	switch field {
-	case "Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key":
-		return true
-	}
-	return false
 }
 
 // shortToken is the length under which a token may be part of any text.
@@ -109,22 +101,16 @@ func percentDecoded(text string) string {
 	}
 	decoded := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i++ {
-		if high, low := hexDigit(text, i+1), hexDigit(text, i+2); text[i] == '%' && high >= 0 && low >= 0 {
-			decoded = append(decoded, byte(high<<4|low))
-			i += 2
-			continue
+		if text[i] == '%' && i+2 < len(text) {
+			if c, err := strconv.ParseUint(text[i+1:i+3], 16, 8); err == nil {
+				decoded = append(decoded, byte(c))
+				i += 2
+				continue
+			}
 		}
 		decoded = append(decoded, text[i])
 	}
 	return string(decoded)
-}
-
-// hexDigit is the value of a hexadecimal digit, -1 if there is none.
-func hexDigit(text string, at int) int {
-	if at >= len(text) {
-		return -1
-	}
-	return strings.IndexByte("0123456789abcdef", text[at]|0x20)
 }
 
 // Interface guards

@@ -114,9 +114,8 @@ func canonicalField(name string) string {
 }
 
 // header returns a copy of a client's header without its credentials and without
-// overrides. Values
-// are shared; their slices cannot be appended to in place. There is room for
-// more entries.
+// overrides. Values are shared; their slices cannot be appended to in place. There
+// is room for more entries.
 func (f *credentialFilter) header(from http.Header, more int) http.Header {
 	to := make(http.Header, len(from)+more)
 	for name, values := range from {
@@ -199,10 +198,13 @@ func onlyWebSocket(header http.Header) {
 // WebSocket, send a key.
 const webSocketProtocols = "Sec-Websocket-Protocol"
 
+// webSocketKeyPrefix begins the subprotocol that is such a key.
+const webSocketKeyPrefix = "openai-insecure-api-key."
+
 // webSocketKey is the key that a WebSocket subprotocol holds.
 func webSocketKey(protocol string) (key string, found bool) {
-	const length = len(llm.WebSocketKeyPrefix)
-	if len(protocol) < length || !strings.EqualFold(protocol[:length], llm.WebSocketKeyPrefix) {
+	const length = len(webSocketKeyPrefix)
+	if len(protocol) < length || !strings.EqualFold(protocol[:length], webSocketKeyPrefix) {
 		return "", false
 	}
 	return protocol[length:], true

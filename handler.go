@@ -229,23 +229,23 @@ func (h *Handler) Validate() error {
 			return errors.New("unknown_model default needs a default_provider")
 		}
 	default:
-		return errors.New("unknown_model is reject, pass or default")
+		return errors.New("unknown_model must be reject, pass or default")
 	}
 	if h.Errors != errorsRespond && h.Errors != errorsHandle {
-		return errors.New("errors is respond or handle")
+		return errors.New("errors must be respond or handle")
 	}
 	if h.MaxBody < 0 {
-		return errors.New("max_body is not above 0")
+		return errors.New("max_body must be above 0")
 	}
 	if err := config.CheckDuration(time.Duration(h.TokenWait)); err != nil {
 		return &config.ConfigurationError{Field: "token_wait", Err: err}
 	}
 	if h.ClientKeysOff && len(h.ClientKeys) > 0 {
-		return errors.New("client_key off contradicts the client_key beside it")
+		return errors.New("client_key off contradicts the client_key beside it: remove one of them")
 	}
 	for _, name := range h.KeepHeaders {
 		if !config.IsHeaderName(name) {
-			return errors.New("keep_header holds what is no header name")
+			return errors.New("keep_header must hold names of headers, such as Cookie")
 		}
 		if isOverride(name) {
 			return fmt.Errorf("keep_header: %s is never forwarded, because it can make another request of one; remove it", name)

@@ -103,6 +103,26 @@ func (l *lease) awaitToken(ctx context.Context) error {
 	return nil
 }
 
+// end is called when a request has left the handler, finished or in a panic.
+func (l *lease) end(finished bool, err error) {
+	l.count(finished, err)
+	if err != nil {
+		// Error routes may read the body.
+		caddyhttp.SetVar(l.Context, leftBody, l.message.InPlaceOf)
+		context.AfterFunc(l.Context, l.release)
+		return
+	}
+	l.release()
+}
+
+// release gives back what the request's bodies take of the memory for all.
+func (l *lease) release() {
+	l.message.Release()
+	if l.replaced != nil {
+		l.replaced.Release()
+	}
+}
+
 type leaseKey struct{}
 
 // Value implements context.Context.

@@ -244,13 +244,24 @@ func (p *provider) putToken(r *http.Request, token *tokens.Token) {
 		r.Header[p.place.Header] = []string{p.value(token)}
 		return
 	}
-	address := *r.URL
-	address.RawQuery = llm.WithoutParameters(address.RawQuery, func(name string) bool { return name == p.place.Query })
-	if address.RawQuery != "" {
-		address.RawQuery += "&"
+	query := p.withoutToken(r.URL.RawQuery)
+	if query != "" {
+		query += "&"
 	}
-	address.RawQuery += p.place.Query + "=" + url.QueryEscape(p.value(token))
-	r.URL = &address
+	setQuery(r, query+p.place.Query+"="+url.QueryEscape(p.value(token)))
+}
+
+// removeToken takes off a request what putToken puts on it.
+func (p *provider) removeToken(r *http.Request) {
+	if p.place.Query == "" {
+		delete(r.Header, p.place.Header)
+		return
+	}
+	setQuery(r, p.withoutToken(r.URL.RawQuery))
+}
+
+func (p *provider) withoutToken(query string) string {
+	return llm.WithoutParameters(query, func(name string) bool { return name == p.place.Query })
 }
 
 // environment is where values of providers come from.

@@ -21,6 +21,8 @@ import (
 // connections are those to upstreams that share a transport.
 type connections struct {
 	http.RoundTripper
+	// single is a transport of the same settings that keeps no connection, made
+	// once it is needed.
 	once   sync.Once
 	single *http.Transport
 }

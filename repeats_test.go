@@ -176,3 +176,15 @@ func TestARepeatUsesNoConnectionThatMayBeDead(t *testing.T) {
 		t.Error("HTTP/3 is taken for net/http's transport")
 	}
 }
+
+func TestTheMethodsThatChangeNothing(t *testing.T) {
+	var safe []string
+	for _, method := range strings.Fields("GET HEAD OPTIONS TRACE POST PUT PATCH DELETE CONNECT get") {
+		if isSafe(method) {
+			safe = append(safe, method)
+		}
+	}
+	if want := []string{"GET", "HEAD", "OPTIONS", "TRACE"}; !slices.Equal(safe, want) {
+		t.Errorf("%v, want %v", safe, want)
+	}
+}

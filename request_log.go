@@ -21,20 +21,20 @@ type requestLog struct {
 }
 
 // MarshalLogObject adds the fields to the access log.
-func (v *requestLog) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
-	if v.provider != "" {
-		encoder.AddString("llm_provider", v.provider)
+func (f *requestLog) MarshalLogObject(encoder zapcore.ObjectEncoder) error {
+	if f.provider != "" {
+		encoder.AddString("llm_provider", f.provider)
 	}
-	if v.model != "" {
-		encoder.AddString("llm_model", v.model)
+	if f.model != "" {
+		encoder.AddString("llm_model", f.model)
 	}
-	if v.errorCode != "" {
-		encoder.AddString("llm_error_code", v.errorCode)
+	if f.errorCode != "" {
+		encoder.AddString("llm_error_code", f.errorCode)
 	}
-	if v.waited > 0 {
-		encoder.AddDuration("llm_token_wait", v.waited)
+	if f.waited > 0 {
+		encoder.AddDuration("llm_token_wait", f.waited)
 	}
-	if v.replayed {
+	if f.replayed {
 		encoder.AddBool("llm_replayed", true)
 	}
 	return nil

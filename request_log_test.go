@@ -2,12 +2,9 @@ package oauth2llm
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"reflect"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +15,6 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
@@ -120,71 +116,5 @@ func TestOnlyWhatTheOperatorMustKnowIsAnError(t *testing.T) {
 				t.Errorf("%d of %d lines are errors, want %d of 3", got, logs.Len(), test.want)
 			}
 		})
-	}
-}
-
-func TestAnLLMThatCannotBeReachedIsThatOfAProvider(t *testing.T) {
-	for name, test := range map[string]struct {
-		p      *provider
-		status int
-		cause  error
-		code   string
-		says   string
-		retry  bool
-	}{
-		"a provider's":          {&provider{name: "corp", placeholder: "corp"}, 502, errors.New("refused"), "upstream_unreachable", "the LLM of provider corp could not be reached", false},
-		"nobody's":              {nil, 502, errors.New("refused"), "upstream_unreachable", "the LLM could not be reached", false},
-		"none is healthy":       {&provider{name: "corp", placeholder: "corp"}, 503, errors.New("no upstreams"), "upstream_unreachable", "provider corp", true},
-		"too late":              {&provider{name: "corp", placeholder: "corp"}, 504, errors.New("timeout"), "upstream_timeout", "the LLM of provider corp did not answer in time", true},
-		"gone without a word":   {&provider{name: "corp", placeholder: "corp"}, 502, message.ErrNoAnswer, "upstream_unreachable", "the request may have been run", true},
-		"let go before":         {&provider{name: "corp", placeholder: "corp"}, 502, message.ErrLetGo, "upstream_error", "let go when the LLM answered", false},
-		"retried in vain, 529":  {&provider{name: "corp", placeholder: "corp"}, 529, errors.New("x"), "upstream_error", "the LLM of provider corp answered with status 529", false},
-		"retried in vain, 429s": {nil, 429, errors.New("x"), "upstream_error", "the LLM answered with status 429", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := noted(&Handler{logger: zap.NewNop(), Errors: errorsRespond}, test.p)
-			p, ok := errors.AsType[*problem](l.failure(caddyhttp.HandlerError{Err: test.cause, StatusCode: test.status, Trace: "reverseproxy.statusError"}))
-			if !ok || p.code != test.code || p.kind != "upstream_error" || !strings.Contains(p.message, test.says) {
-				t.Fatalf("got %+v", p)
-			}
-			header := http.Header{}
-			p.setHeaders(header)
-			if test.status != 503 && (header.Get("Retry-After") != "") != test.retry || header.Get("X-Should-Retry") != "" {
-				t.Errorf("the header is %v", header)
-			}
-		})
-	}
-}
-
-// An operator finds the request of a client's error in the access log.
-func TestTheRequestIDIsCaddysOwn(t *testing.T) {
-	h := mustHandler(t, corp("http://127.0.0.1:1", ""), routed)
-	r := withCaddyContext(chatRequest([]byte(`{"model":"zzz/m"}`)))
-	replacerOf(r).Set("http.request.uuid", "the-uuid")
-	w := httptest.NewRecorder()
-	if err := h.ServeHTTP(w, r, nil); err != nil {
-		t.Fatal(err)
-	}
-	var body struct {
-		RequestID string `json:"request_id"`
-	}
-	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.RequestID != "the-uuid" || w.Header().Get("X-Request-Id") != "the-uuid" {
-		t.Errorf("got %s with %v, %v", w.Body, w.Header(), err)
-	}
-}
-
-// A key that is wrong stays so.
-func TestAClientWithAWrongKeyIsToldNotToTryAgain(t *testing.T) {
-	h := mustHandler(t, corp("http://127.0.0.1:1", ""), routed)
-	for name, key := range map[string]string{"none": "", "a wrong one": "Bearer wrong"} {
-		r := chatRequest([]byte(`{"model":"corp/m"}`))
-		r.Header.Del("Authorization")
-		if key != "" {
-			r.Header.Set("Authorization", key)
-		}
-		_, w := serve(t, h, r)
-		if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), `"code":"invalid_api_key"`) || w.Header().Get("X-Should-Retry") != "false" || w.Header().Get("Www-Authenticate") != "Bearer" {
-			t.Errorf("%s: %d %s with %v", name, w.Code, w.Body, w.Header())
-		}
 	}
 }

@@ -1,7 +1,6 @@
 package oauth2llm
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
-	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
 // heldBodies bounds the memory of all bodies that are held, those of earlier
@@ -116,27 +114,6 @@ func answerJSON(w http.ResponseWriter, r *http.Request, body []byte) error {
 	return err
 }
 
-// Where reverse_proxy puts what the upstream has answered.
-const (
-	upstreamStatus    = "http.reverse_proxy.status_code"
-	upstreamChallenge = "http.reverse_proxy.header.Www-Authenticate"
-)
-
-// noticeRejection drops a token that the upstream refused behind a plain
-// reverse_proxy, so that the next request gets a new one (case U01). The answer
-// has been passed on already, or a route of handle_response follows.
-func (l *lease) noticeRejection() {
-	if l.provider() == nil || l.bound() || l.taken || l.handedOver {
-		return
-	}
-	value, _ := l.replacer.Get(upstreamStatus)
-	status, _ := value.(int)
-	challenge, _ := l.replacer.GetString(upstreamChallenge)
-	if llm.RefusesToken(status, []string{challenge}) {
-		l.provider().manager.Reject(l.walk.token)
-	}
-}
-
 // refuse ends a request with an error.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err error) error {
 	var p *problem
@@ -152,22 +129,25 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err e
 	return h.respond(w, r, l, p)
 }
 
-// end is called when a request has left the handler, finished or in a panic.
-func (l *lease) end(finished bool, err error) {
-	l.count(finished, err)
-	if err != nil {
-		// Error routes may read the body.
-		caddyhttp.SetVar(l.Context, leftBody, l.message.InPlaceOf)
-		context.AfterFunc(l.Context, l.release)
-		return
+// respond ends a request with an error: with a body that LLM clients understand,
+// or through handle_errors where the directive says so.
+func (h *Handler) respond(w http.ResponseWriter, r *http.Request, l *lease, p *problem) error {
+	if h.Errors == errorsHandle {
+		p.setHeaders(w.Header())
+		l.leaveBody(w, r, p.status)
+		return caddyhttp.Error(p.status, p)
 	}
-	l.release()
-}
-
-// release gives back what the request's bodies take of the memory for all.
-func (l *lease) release() {
-	l.message.Release()
-	if l.replaced != nil {
-		l.replaced.Release()
-	}
+	linger.Respond(w, r, l.takeBack(), func() {
+		body := p.write(w.Header(), l.replacer)
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(p.status)
+		if isBuffered(w) {
+			// Whoever buffers the answer may put another in its place.
+			w.Header().Del("Content-Length")
+		}
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(body) //nolint:gosec // it is JSON, and says so
+		}
+	})
+	return nil
 }

@@ -1,12 +1,11 @@
 package oauth2llm
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"reflect"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -153,6 +152,9 @@ func (l *lease) bodyOf(r *http.Request) (*message.Message, error) {
 		return nil, nil //nolint:nilnil // no body is no error
 	case l.message.LeadsHere(r.Body):
 		return &l.message, l.message.Hold(l.handler.MaxBody)
+	case l.replaced != nil && !reflect.ValueOf(r.Body).Comparable():
+		// Nobody can tell whether it is the one that was taken before.
+		return nil, message.ErrSent
 	}
 	if l.replaced == nil || l.replacedBody != r.Body {
 		if l.replaced != nil {
@@ -199,17 +201,6 @@ func (t *Transport) stray(r *http.Request) (*http.Response, error) {
 		t.logger.Error("transport oauth2_llm refuses a request that no oauth2_llm directive has handled: write oauth2_llm before this reverse_proxy, for the same requests")
 	}
 	return misrouted(codeTransportRequired, "this request was not handled by oauth2_llm before it was forwarded; the operator of the gateway must fix this", nil).response(r), nil
-}
-
-// response makes a response of a problem.
-func (p *problem) response(r *http.Request) *http.Response {
-	header := make(http.Header)
-	body := p.write(header, replacerOf(r))
-	return &http.Response{
-		Status: fmt.Sprintf("%d %s", p.status, http.StatusText(p.status)), StatusCode: p.status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: r,
-	}
 }
 
 // Interface guards

@@ -5,15 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -100,95 +97,6 @@ func TestTheTransportKeepsManyConnectionsAndSpeaksTLSByItself(t *testing.T) {
 	if err := parsed.UnmarshalCaddyfile(caddyfile.NewTestDispenser("oauth2_llm {\n dial_timeout 3s\n}")); err != nil || time.Duration(parsed.DialTimeout) != 3*time.Second {
 		t.Errorf("dial_timeout is %v, %v", parsed.DialTimeout, err)
 	}
-}
-
-func TestWhatProxiesSayIsHidden(t *testing.T) {
-	header := http.Header{
-		"Via": {"1"}, "Forwarded": {"1"}, "X-Real-Ip": {"1"}, "X-Forwarded-For": {"1"}, "X-Forwarded-Proto": nil, "X-Forwarded-Anything": {"1"}, "X_forwarded_for": {"1"},
-		"X-Forwarded": {"1"}, "X-Forwarder-Id": {"1"}, "Vial": {"1"}, "Content-Type": {"1"}, "Authorization": {"1"},
-	}
-	hideGateway(header)
-	if got, want := slices.Sorted(maps.Keys(header)), []string{"Authorization", "Content-Type", "Vial", "X-Forwarded", "X-Forwarder-Id"}; !slices.Equal(got, want) {
-		t.Errorf("%v are left, want %v", got, want)
-	}
-}
-
-func TestTheAddressOfABaseURLHasAPort(t *testing.T) {
-	for base, want := range map[string]string{
-		"https://llm.example.com":          "llm.example.com:443",
-		"http://llm.example.com":           "llm.example.com:80",
-		"https://llm.example.com:8443/v1":  "llm.example.com:8443",
-		"http://192.0.2.1":                 "192.0.2.1:80",
-		"http://192.0.2.1:1":               "192.0.2.1:1",
-		"https://[2001:db8::1]":            "[2001:db8::1]:443",
-		"https://[2001:db8::1]:8443":       "[2001:db8::1]:8443",
-		"http://[::1]/v1":                  "[::1]:80",
-		"http://[fe80::1%25eth0]:81":       "[fe80::1%eth0]:81",
-		"https://llm.example.com:/trailed": "llm.example.com:443",
-	} {
-		address, err := url.Parse(base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := dialAddress(address)
-		if got != want {
-			t.Errorf("%s is at %s, want %s", base, got, want)
-		}
-		// reverse_proxy takes the address apart again.
-		parsed, err := caddy.ParseNetworkAddress(got)
-		if err != nil || parsed.JoinHostPort(0) != want || parsed.PortRangeSize() != 1 {
-			t.Errorf("reverse_proxy takes %s for %s, %v", got, parsed.JoinHostPort(0), err)
-		}
-	}
-}
-
-// A meteredBody says how much of it was read.
-type meteredBody struct {
-	io.Reader
-	read   int
-	closed bool
-}
-
-func (b *meteredBody) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	b.read += n
-	return n, err
-}
-
-func (b *meteredBody) Close() error {
-	b.closed = true
-	return nil
-}
-
-func TestOfARefusalLittleIsReadAndLessIsKept(t *testing.T) {
-	for name, test := range map[string]struct{ size, kept, read int }{
-		"nothing":              {0, 0, 0},
-		"a few words":          {100, 100, 100},
-		"what is kept":         {4 << 10, 4 << 10, 4 << 10},
-		"one byte more":        {4<<10 + 1, 4 << 10, 4<<10 + 1},
-		"what is read":         {64 << 10, 4 << 10, 64 << 10},
-		"more than one wants":  {64<<10 + 1, 4 << 10, 64 << 10},
-		"far more than that":   {10 << 20, 4 << 10, 64 << 10},
-		"one without a length": {1 << 20, 4 << 10, 64 << 10},
-	} {
-		t.Run(name, func(t *testing.T) {
-			body := &meteredBody{Reader: strings.NewReader(strings.Repeat("x", test.size))}
-			if text := discard(&http.Response{Body: body}); len(text) != test.kept || body.read != test.read || !body.closed {
-				t.Errorf("%d bytes are kept of %d that were read, want %d of %d; closed: %v", len(text), body.read, test.kept, test.read, body.closed)
-			}
-		})
-	}
-}
-
-func TestARefusalThatDoesNotEndIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		reader, writer := io.Pipe()
-		go func() { _, _ = io.WriteString(writer, "the token is") }()
-		start := time.Now()
-		if text := discard(&http.Response{Body: reader}); text != "the token is" || time.Since(start) != discardWait {
-			t.Errorf("%q is kept after %v", text, time.Since(start))
-		}
-	})
 }
 
 // A body may take longer to come than a token is good for.

@@ -20,8 +20,8 @@ func clientBody(r *http.Request) io.Reader {
 
 // unread is what is left of the client's body.
 func (l *lease) unread() linger.Rest {
-	rest, begun := l.message.Rest()
-	if rest == nil {
+	remains, begun := l.message.Rest()
+	if !remains {
 		return linger.Rest{}
 	}
 	return linger.Rest{Body: l.upload, Begun: begun}

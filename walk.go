@@ -2,7 +2,6 @@ package oauth2llm
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -23,7 +22,7 @@ type walk struct {
 	replayed bool
 	gate     message.Gate
 
-	// sent are the tokens that have left, the last of them.
+	// sent are the last tokens that have left: what an answer must not show.
 	sent [2]*tokens.Token
 }
 
@@ -47,18 +46,24 @@ type outcome struct {
 type verdict uint8
 
 const (
-	// answer: what came is the answer, or the error.
+	// answer: what came is the answer.
 	answer verdict = iota
 	// replay: the request is sent once more with another token.
 	replay
+	// giveUp: the token is refused and the request is not sent again, so that the
+	// answer is the gateway's own.
+	giveUp
 )
 
 // judge alone decides what follows an attempt.
 func judge(o outcome) verdict {
-	if o.refused && !o.replayed && o.replayable {
+	switch {
+	case !o.refused:
+		return answer
+	case o.replayable && !o.replayed:
 		return replay
 	}
-	return answer
+	return giveUp
 }
 
 // run sends a request to its target until there is an answer.
@@ -76,32 +81,32 @@ func (t *Transport) run(l *lease, r *http.Request, body *message.Message) (*http
 		if err != nil {
 			return nil, err
 		}
-		o := outcome{
+		follows := judge(outcome{
 			refused:  llm.RefusesToken(response.StatusCode, response.Header["Www-Authenticate"]),
 			replayed: w.replayed, replayable: body == nil || body.Held(),
-		}
-		if judge(o) == answer && !o.refused {
+		})
+		if follows == answer {
 			if body != nil && !t.mayBeSentAgain() {
 				body.Drop()
 			}
 			return response, nil
 		}
 		text := discard(response)
-		if err := l.renew(r, o); err != nil {
+		if err := l.renew(r, follows); err != nil {
 			t.reportRefusal(l, text)
 			return l.answerError(r, err)
 		}
 	}
 }
 
-// renew gets a new token in place of one that was refused. The error says what the
-// client gets if the request is not sent again.
-func (l *lease) renew(r *http.Request, o outcome) error {
+// renew drops a token that was refused, and gets a new one for a replay. The error
+// says what the client gets if the request is not sent again.
+func (l *lease) renew(r *http.Request, follows verdict) error {
 	p, refused := l.provider(), l.walk.token
-	if o.replayed {
+	if l.walk.replayed {
 		return upstreamUnauthorized(p, true)
 	}
-	if asks := p.manager.Reject(refused); !asks || judge(o) != replay {
+	if asks := p.manager.Reject(refused); !asks || follows == giveUp {
 		// Nothing says that this is final: the next request may carry a new token.
 		return upstreamUnauthorized(p, false)
 	}
@@ -142,6 +147,27 @@ func (t *Transport) reportRefusal(l *lease, text string) {
 	}
 }
 
+// Where reverse_proxy puts what the upstream has answered.
+const (
+	upstreamStatus    = "http.reverse_proxy.status_code"
+	upstreamChallenge = "http.reverse_proxy.header.Www-Authenticate"
+)
+
+// noticeRejection drops a token that the upstream refused behind a plain
+// reverse_proxy, so that the next request gets a new one (case U01). The answer
+// has been passed on already, or a route of handle_response follows.
+func (l *lease) noticeRejection() {
+	if l.provider() == nil || l.bound() || l.taken || l.handedOver {
+		return
+	}
+	value, _ := l.replacer.Get(upstreamStatus)
+	status, _ := value.(int)
+	challenge, _ := l.replacer.GetString(upstreamChallenge)
+	if llm.RefusesToken(status, []string{challenge}) {
+		l.provider().manager.Reject(l.walk.token)
+	}
+}
+
 // answerError is the transport's answer in place of the upstream's. An error would
 // count as a failure of the upstream, so it is one only where handle_errors wants
 // it, or where it is no answer to the client.
@@ -173,21 +199,3 @@ func closeBody(r *http.Request) {
 		_ = r.Body.Close()
 	}
 }
-
-// upstreamUnauthorized answers for an upstream that refuses the provider's token.
-// It is final if that was a new one.
-func upstreamUnauthorized(p *provider, final bool) error {
-	refused := &problem{
-		status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamUnauthorized, final: final,
-		message: fmt.Sprintf("the LLM of provider %s refuses the gateway's access token; the operator of the gateway must fix this", p.name),
-	}
-	if !final {
-		refused.status, refused.retryAt = http.StatusServiceUnavailable, time.Now().Add(refusedRetry)
-		refused.message = fmt.Sprintf("the LLM of provider %s refuses the gateway's access token, and this request was not tried with a new one; try again", p.name)
-	}
-	return refused
-}
-
-// refusedRetry is when it makes sense to send a request again whose token was
-// refused and could not be replaced for it.
-const refusedRetry = 5 * time.Second

@@ -2,17 +2,17 @@ package oauth2llm
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
-	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
@@ -26,10 +26,10 @@ func TestWhatFollowsAnAttempt(t *testing.T) {
 		{"an answer to what can be sent again", outcome{replayable: true}, answer},
 		{"an answer to a replay", outcome{replayed: true}, answer},
 		{"an answer to a replay that can be sent again", outcome{replayed: true, replayable: true}, answer},
-		{"a refusal of what cannot be sent again", outcome{refused: true}, answer},
+		{"a refusal of what cannot be sent again", outcome{refused: true}, giveUp},
 		{"a refusal", outcome{refused: true, replayable: true}, replay},
-		{"a refusal of a replay that cannot be sent again", outcome{refused: true, replayed: true}, answer},
-		{"a refusal of a replay", outcome{refused: true, replayed: true, replayable: true}, answer},
+		{"a refusal of a replay that cannot be sent again", outcome{refused: true, replayed: true}, giveUp},
+		{"a refusal of a replay", outcome{refused: true, replayed: true, replayable: true}, giveUp},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := judge(test.outcome); got != test.want {
@@ -52,22 +52,6 @@ func TestTheTokensThatHaveLeftAreRemembered(t *testing.T) {
 	} {
 		if w.sends(step.token); w.sent != step.want {
 			t.Errorf("after %d: %v, want %v", i, w.sent, step.want)
-		}
-	}
-}
-
-// A refusal is final for an SDK only if the new token was refused, too.
-func TestARefusedTokenIsFinalOnlyIfItWasNew(t *testing.T) {
-	p := &provider{name: "corp"}
-	for final, status := range map[bool]int{true: http.StatusBadGateway, false: http.StatusServiceUnavailable} {
-		refused, _ := errors.AsType[*problem](upstreamUnauthorized(p, final))
-		header := http.Header{}
-		refused.setHeaders(header)
-		if refused.status != status || refused.code != "upstream_unauthorized" || refused.kind != "upstream_error" || !strings.Contains(refused.message, "corp") {
-			t.Errorf("final %v: %+v", final, refused)
-		}
-		if (header.Get("X-Should-Retry") == "false") != final || (header.Get("Retry-After") == "") != final {
-			t.Errorf("final %v: the header is %v", final, header)
 		}
 	}
 }
@@ -163,39 +147,6 @@ func TestALaterDirectivesRefusalDropsNoEarlierToken(t *testing.T) {
 	}
 }
 
-// An error of the later directive's reverse_proxy is not about the earlier one's.
-func TestAnEarlierDirectiveHasNoWordsForALaterOnesError(t *testing.T) {
-	provider := `"client_id":"i","client_secret":"s","token_url":"` + newTokenEndpoint(t).URL + `"`
-	app := `{"providers":{"corp":{` + provider + bound + `},"later":{` + provider + `}}}`
-	for name, test := range map[string]struct {
-		err    error
-		status int
-		code   string
-	}{
-		"a client that has gone":     {caddyhttp.HandlerError{Err: errors.New("gone"), StatusCode: 499, Trace: "reverseproxy.statusError"}, 499, ""},
-		"a problem of the later one": {&problem{status: 502, kind: llm.TypeUpstream, code: codeUpstreamUnreachable, message: "later"}, 502, "upstream_unreachable"},
-		"an unreachable LLM":         {caddyhttp.HandlerError{Err: errors.New("refused"), StatusCode: 502, Trace: "reverseproxy.statusError"}, 502, "upstream_unreachable"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			earlier := mustHandler(t, app, `{"provider":"corp","client_keys_off":true}`)
-			later := mustHandler(t, app, `{"provider":"later","client_keys_off":true}`)
-			last := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return test.err })
-			between := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return later.ServeHTTP(w, r, last) })
-			w := httptest.NewRecorder()
-			err := earlier.ServeHTTP(w, withCaddyContext(chatRequest([]byte("{}"))), between)
-			failed, isError := errors.AsType[caddyhttp.HandlerError](err)
-			switch {
-			case test.code == "":
-				if !isError || failed.StatusCode != test.status || w.Body.Len() > 0 {
-					t.Errorf("got %v, and %s", err, w.Body)
-				}
-			case err != nil || w.Code != test.status || !strings.Contains(w.Body.String(), test.code) || !strings.Contains(w.Body.String(), "later"):
-				t.Errorf("got %v, and %d %s", err, w.Code, w.Body)
-			}
-		})
-	}
-}
-
 func TestOnlyAFreshBodyIsSentAfterOneThatWasBegun(t *testing.T) {
 	h := mustHandler(t, corp(newTokenEndpoint(t).URL, ""), `{"provider":"corp","client_keys_off":true,"max_body":2}`)
 	next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
@@ -212,14 +163,21 @@ func TestOnlyAFreshBodyIsSentAfterOneThatWasBegun(t *testing.T) {
 			_, err = io.ReadFull(sent.Body, make([]byte, read))
 			return err
 		}
-		another := io.NopCloser(strings.NewReader("another body"))
 		fresh := func() io.ReadCloser { return io.NopCloser(strings.NewReader("fresh body")) }
+		another := io.NopCloser(strings.NewReader("another body"))
+		type uncomparable struct {
+			io.ReadCloser
+			_ []byte
+		}
+		odd := uncomparable{ReadCloser: fresh()}
 		for _, step := range []struct {
 			name string
 			body io.ReadCloser
 			read int
 			want error
 		}{
+			{"one that cannot be compared", odd, 10, nil},
+			{"that one once more", odd, 10, message.ErrSent},
 			{"one that is not begun", r.Body, 0, nil},
 			{"once more", r.Body, 0, nil},
 			{"one that is begun", r.Body, 1, nil},
@@ -243,23 +201,51 @@ func TestOnlyAFreshBodyIsSentAfterOneThatWasBegun(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSentSaysWhoMustAct(t *testing.T) {
-	for name, test := range map[string]struct {
-		err        error
-		status     int
-		code, says string
-	}{
-		"a body over a limit of Caddy's":      {&http.MaxBytesError{Limit: 1}, 413, "body_too_large", "larger"},
-		"a body that breaks off":              {io.ErrUnexpectedEOF, 400, "invalid_body", "could not be read to its end"},
-		"a body that went elsewhere":          {fmt.Errorf("x: %w", message.ErrSent), 502, "upstream_error", "sent before"},
-		"a body that was let go":              {message.ErrLetGo, 502, "upstream_error", "let go when the LLM answered"},
-		"a body for which there is no memory": {message.ErrOverloaded, 503, "overloaded", "held_bodies"},
+// A meteredBody says how much of it was read.
+type meteredBody struct {
+	io.Reader
+	read   int
+	closed bool
+}
+
+func (b *meteredBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.read += n
+	return n, err
+}
+
+func (b *meteredBody) Close() error {
+	b.closed = true
+	return nil
+}
+
+func TestOfARefusalLittleIsReadAndLessIsKept(t *testing.T) {
+	for name, test := range map[string]struct{ size, kept, read int }{
+		"nothing":              {0, 0, 0},
+		"a few words":          {100, 100, 100},
+		"what is kept":         {4 << 10, 4 << 10, 4 << 10},
+		"one byte more":        {4<<10 + 1, 4 << 10, 4<<10 + 1},
+		"what is read":         {64 << 10, 4 << 10, 64 << 10},
+		"more than one wants":  {64<<10 + 1, 4 << 10, 64 << 10},
+		"far more than that":   {10 << 20, 4 << 10, 64 << 10},
+		"one without a length": {1 << 20, 4 << 10, 64 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, ok := errors.AsType[*problem](requestProblem(test.err))
-			if !ok || p.status != test.status || p.code != test.code || !strings.Contains(p.message, test.says) {
-				t.Errorf("got %+v", p)
+			body := &meteredBody{Reader: strings.NewReader(strings.Repeat("x", test.size))}
+			if text := discard(&http.Response{Body: body}); len(text) != test.kept || body.read != test.read || !body.closed {
+				t.Errorf("%d bytes are kept of %d that were read, want %d of %d; closed: %v", len(text), body.read, test.kept, test.read, body.closed)
 			}
 		})
 	}
+}
+
+func TestARefusalThatDoesNotEndIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader, writer := io.Pipe()
+		go func() { _, _ = io.WriteString(writer, "the token is") }()
+		start := time.Now()
+		if text := discard(&http.Response{Body: reader}); text != "the token is" || time.Since(start) != discardWait {
+			t.Errorf("%q is kept after %v", text, time.Since(start))
+		}
+	})
 }

@@ -64,7 +64,7 @@ func (d *decoder) document(n node) Providers {
 	for i, m := range n.members {
 		switch {
 		case m.name != providersKey:
-			similar = similar || nearest(m.name, []string{providersKey}) != ""
+			similar = similar || Nearest(m.name, []string{providersKey}) != ""
 		case found != nil:
 			d.fail(m.start, providersKey, "is set twice; keep one of them")
 		default:

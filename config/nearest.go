@@ -15,19 +15,16 @@ func UnknownField(provider, within, name string, known []string) error {
 func unknownField(name string, known []string) error { return unknownName("field", name, known) }
 
 func unknownName(kind, name string, known []string) error {
-	if guess := nearest(name, known); guess != "" {
+	if guess := Nearest(name, known); guess != "" {
 		return fmt.Errorf("unknown %s; did you mean %s?", kind, guess)
 	}
 	return fmt.Errorf("unknown %s; known are %s", kind, strings.Join(known, ", "))
 }
 
-// Nearest finds the known name that a misspelt one most probably means, empty if
-// none is near.
-func Nearest(name string, known []string) string { return nearest(name, known) }
-
-// nearest finds the known name that a misspelt one most probably means: at most
-// two letters away, or the same but for case and separators.
-func nearest(name string, known []string) string {
+// Nearest finds the known name that a misspelt one most probably means: at most
+// two letters away, or the same but for case and separators. It is empty if none
+// is near.
+func Nearest(name string, known []string) string {
 	best, bestDistance := "", 3
 	if len(name) > 64 {
 		return ""

@@ -16,11 +16,11 @@ func TestNearest(t *testing.T) {
 		"": "", "x": "", "audience": "", "url": "", "secret": "", "id": "", "api_key": "", "base_url": "base_url", "base-uri": "base_url", "model": "models",
 		strings.Repeat("client_id", 9): "", "_-_": "",
 	} {
-		if got := nearest(name, known); got != want {
+		if got := Nearest(name, known); got != want {
 			t.Errorf("%q: got %q, want %q", name, got, want)
 		}
 	}
-	if got := nearest("x", nil); got != "" {
+	if got := Nearest("x", nil); got != "" {
 		t.Errorf("got %q of nothing", got)
 	}
 }

@@ -77,7 +77,7 @@ func FindPreset(name string) (*Preset, error) {
 	if preset := Presets()[name]; preset != nil {
 		return preset, nil
 	}
-	if guess := nearest(name, sorted(Presets())); guess != "" {
+	if guess := Nearest(name, sorted(Presets())); guess != "" {
 		return nil, fmt.Errorf("unknown preset; did you mean %s?", guess)
 	}
 	return nil, errors.New("unknown preset; caddy oauth2-llm presets lists them all")

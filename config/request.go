@@ -137,7 +137,7 @@ func word[T ~string](f *faults, environment Environment, field string, t Templat
 		known[i] = string(w)
 	}
 	guess := ""
-	if near := nearest(text, known); near != "" {
+	if near := Nearest(text, known); near != "" {
 		guess = "; did you mean " + near + "?"
 	}
 	f.add(field, "is none of %s%s", strings.Join(known, ", "), guess)

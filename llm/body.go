@@ -63,7 +63,7 @@ func ReadObject(r io.Reader, contentLength, limit int64, grow Grow) (body []byte
 // read reads r to its end, or for as long as goOn, asked after each read, says.
 func read(r io.Reader, contentLength, limit int64, grow Grow, goOn func([]byte) bool) ([]byte, error) {
 	if contentLength > limit {
-		return nil, bodyTooLarge(limit)
+		return nil, BodyTooLarge(limit)
 	}
 	var body []byte
 	for idle := 0; ; {
@@ -81,7 +81,7 @@ func read(r io.Reader, contentLength, limit int64, grow Grow, goOn func([]byte) 
 		n, err := r.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if int64(len(body)) > limit {
-			return nil, bodyTooLarge(limit)
+			return nil, BodyTooLarge(limit)
 		}
 		// Not errors.Is: an error that wraps EOF says that something has failed.
 		if err == io.EOF {
@@ -146,3 +146,22 @@ func BeginsObject(beginning []byte) (object, decided bool) {
 // byteOrderMarks are those of UTF-8, UTF-16 and UTF-32; the zeros at the end of
 // the little one of UTF-32 are trimmed like those of a character.
 var byteOrderMarks = [...][]byte{{0xef, 0xbb, 0xbf}, {0xfe, 0xff}, {0xff, 0xfe}, {0, 0, 0xfe, 0xff}}
+
+// sizeText writes a size as people do.
+func sizeText(size int64) string {
+	switch {
+	case size > 0 && size%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", size>>20)
+	case size > 0 && size%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", size>>10)
+	}
+	return fmt.Sprintf("%d bytes", size)
+}
+
+// BodyTooLarge is the error about a body of more bytes than the limit.
+func BodyTooLarge(limit int64) error {
+	return &RequestError{
+		Code:    CodeBodyTooLarge,
+		Message: "the body is larger than the " + sizeText(limit) + " that this gateway accepts (max_body)",
+	}
+}

@@ -22,10 +22,9 @@ const (
 // toolsKey is the array whose objects may be such tools.
 const toolsKey = "tools"
 
-// keywords are the names that mean something to a server that chooses a model;
-// generateContentRequest is what Google's countTokens takes a whole request with a
-// model of its own in.
-// All but the first two are choosers; mayBegin knows how they begin.
+// keywords are the names that mean something to a server that chooses a model. All
+// but the first two are choosers. Google's countTokens takes a whole request, with a
+// model of its own, in generateContentRequest. mayBegin knows how they begin.
 var keywords = [...]string{
 	modelKey, toolsKey, "models", "fallbacks", "fallback_models", "route", "extra_body", "engine", "deployment", "deployment_id", "model_id", "modelId",
 	"generateContentRequest",

@@ -49,7 +49,7 @@ func Decode(body []byte, contentEncoding []string, limit int64, grow Grow) ([]by
 }
 
 // EncodingFault says why a body with such Content-Encoding fields cannot be decoded,
-// nil if it can: the answer to a client that need not send the body then.
+// nil if it can. It needs no body, so that a client learns it before it sends one.
 func EncodingFault(contentEncoding []string) error {
 	_, err := contentCoding(contentEncoding)
 	return err

@@ -1,7 +1,6 @@
 package llm
 
 import (
-	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,8 +19,8 @@ const nameTooLong = "model is longer than 256 bytes"
 // not hold (case B23): empty ones, longer ones than 256 bytes, control
 // characters, what is not UTF-8, white space at the beginning or the end of a
 // segment, empty segments, dot segments, and characters that nobody sees or that
-// turn the text around them, such as bidirectional controls. The code of the error says where
-// the client has to look: invalid_body for names from a body or a form,
+// turn the text around them, such as bidirectional controls. The code of the error
+// says where the client has to look: invalid_body for names from a body or a form,
 // invalid_path for those from a query or a path.
 func ParseName(name string, where Location) (prefix, rest string, prefixed bool, err error) {
 	if fault := nameFault(name); fault != "" {
@@ -81,22 +80,4 @@ func invalidPath(message string) error {
 
 func ambiguousModel(message string) error {
 	return &RequestError{Code: CodeAmbiguousModel, Message: message}
-}
-
-// sizeText writes a size as people do.
-func sizeText(size int64) string {
-	switch {
-	case size > 0 && size%(1<<20) == 0:
-		return fmt.Sprintf("%d MiB", size>>20)
-	case size > 0 && size%(1<<10) == 0:
-		return fmt.Sprintf("%d KiB", size>>10)
-	}
-	return fmt.Sprintf("%d bytes", size)
-}
-
-func bodyTooLarge(limit int64) error {
-	return &RequestError{
-		Code:    CodeBodyTooLarge,
-		Message: "the body is larger than the " + sizeText(limit) + " that this gateway accepts (max_body)",
-	}
 }

@@ -29,10 +29,6 @@ var (
 
 const realtimeEndpoint = "/realtime"
 
-// WebSocketKeyPrefix begins the subprotocol in which browsers send a key, because
-// they cannot set headers of a WebSocket.
-const WebSocketKeyPrefix = "openai-insecure-api-key."
-
 // IsModelCall reports whether a request reaches nothing but the model that was
 // found in it. All else may reach more: files and batches belong to whoever uses
 // an account, a kept answer has its own model, and a server may read a model

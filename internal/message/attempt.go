@@ -139,11 +139,8 @@ func (m *Message) copy(gate *Gate) io.ReadCloser {
 		return io.NopCloser(small)
 	}
 	content := m.content
-	l := new(largeCopy)
+	l := &largeCopy{reserved: m.reserved.hold()}
 	l.content.Store(&content)
-	if m.reserved != nil {
-		l.reserved = m.reserved.hold()
-	}
 	gate.lends(l)
 	return l
 }
@@ -189,7 +186,7 @@ func (l *largeCopy) Close() error {
 }
 
 func (l *largeCopy) letGo() {
-	if l.content.Swap(nil) != nil && l.reserved != nil {
+	if l.content.Swap(nil) != nil {
 		l.reserved.release()
 	}
 }

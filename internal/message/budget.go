@@ -41,6 +41,9 @@ func (b *Budget) take(bytes int64) error {
 type reservation struct {
 	budget *Budget
 	bytes  atomic.Int64
+	// earlier is that of the message from which the body was taken over, nil if
+	// there is none. It is held until this one is given back.
+	earlier *reservation
 
 	mu      sync.Mutex
 	holders int
@@ -77,4 +80,8 @@ func (r *reservation) release() {
 	}
 	_ = r.budget.take(-r.bytes.Swap(0))
 	r.ended = true
+	if r.earlier != nil {
+		r.earlier.release()
+		r.earlier = nil
+	}
 }

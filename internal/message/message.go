@@ -66,8 +66,8 @@ type Message struct {
 
 	state   atomic.Uint32
 	failure atomic.Pointer[error]
-	// whole says that the client's own body was read to its end; untouched that
-	// nothing of it was read, which matters to a client that waits to be asked.
+	// whole says that the client's own body was read to its end; touched that
+	// something of it was read, for which a client may wait to be asked.
 	whole, touched atomic.Bool
 	// reader is the view that reads a body as it comes.
 	reader atomic.Pointer[stream]
@@ -81,8 +81,8 @@ type Message struct {
 	shared   bool
 	undo     edit
 
-	reserved *reservation
-	own      reservation
+	// reserved is what the body takes of the budget.
+	reserved reservation
 	released atomic.Bool
 
 	// The views of which there is one each.
@@ -103,7 +103,7 @@ type Message struct {
 // view that gives it as it came. A body that is a view of another message is
 // taken over without copying it. The budget counts what is held of it.
 func (m *Message) Take(r *http.Request, budget *Budget) {
-	m.own.budget, m.own.holders = budget, 1
+	m.reserved.budget, m.reserved.holders = budget, 1
 	m.multiplexed = r.ProtoMajor > 1
 	m.streams.original.of, m.streams.forward.of, m.streams.attempt.of = m, m, m
 	switch body := r.Body.(type) {
@@ -160,17 +160,11 @@ func (m *Message) Empty() bool { return m.is(held) && len(m.content) == 0 && m.e
 // Held reports whether the body is in memory, so that it can be sent again.
 func (m *Message) Held() bool { return m.is(held) }
 
-// Untouched reports whether nothing of a body was read, so that a client that
-// waits to be asked for it still does.
-func (m *Message) Untouched() bool { return m.is(unread) && !m.touched.Load() }
-
-// Rest is what the client may still be sending, nil if all has come. Begun says
-// whether something of it was read.
-func (m *Message) Rest() (rest io.Reader, begun bool) {
-	if m.whole.Load() || m.source == nil {
-		return nil, false
-	}
-	return m.source, m.touched.Load()
+// Rest reports whether the client may still be sending, and whether something of
+// its body was read: one that waits to be asked for the body still does if not.
+func (m *Message) Rest() (remains, begun bool) {
+	remains = !m.whole.Load() && m.source != nil
+	return remains, remains && m.touched.Load()
 }
 
 // Whole reports whether the body can still be given whole.
@@ -194,16 +188,7 @@ func (m *Message) reserve(more int64) error {
 	if m.released.Load() {
 		return nil
 	}
-	r := m.reservation()
-	return r.grow(r.bytes.Load() + more)
-}
-
-// reservation is the message's own, which counts what it allocates.
-func (m *Message) reservation() *reservation {
-	if m.reserved == nil {
-		m.reserved = &m.own
-	}
-	return &m.own
+	return m.reserved.grow(m.reserved.bytes.Load() + more)
 }
 
 // largeBody is the size from which a body is let go before the request ends.
@@ -224,11 +209,7 @@ func (m *Message) Drop() {
 // Release gives back what the body takes of the budget, as soon as all views
 // have let go. It is for the end of the request and changes nothing else.
 func (m *Message) Release() {
-	if !m.released.CompareAndSwap(false, true) {
-		return
-	}
-	if m.reserved != nil && m.reserved != &m.own {
+	if m.released.CompareAndSwap(false, true) {
 		m.reserved.release()
 	}
-	m.own.release()
 }

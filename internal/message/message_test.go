@@ -209,8 +209,8 @@ func TestWhatIsKnownOfABodyBeforeItIsRead(t *testing.T) {
 			m, r := new(Message), &http.Request{Header: http.Header{}, Body: test.body, ContentLength: test.length}
 			m.Take(r, nil)
 			rest, begun := m.Rest()
-			if m.Empty() != test.empty || m.Held() != test.held || (rest != nil) != test.rest || begun || m.Untouched() == test.held {
-				t.Errorf("empty %v, held %v, rest %v, begun %v, untouched %v", m.Empty(), m.Held(), rest, begun, m.Untouched())
+			if m.Empty() != test.empty || m.Held() != test.held || rest != test.rest || begun {
+				t.Errorf("empty %v, held %v, rest %v, begun %v", m.Empty(), m.Held(), rest, begun)
 			}
 			if (r.Body == test.body) == test.rest {
 				t.Errorf("the request has the body %T", r.Body)
@@ -228,27 +228,27 @@ func TestAClientThatWaitsToBeAskedIsAskedWhenItsBodyIsRead(t *testing.T) {
 	body := strings.Repeat("x", 1000)
 	for name, test := range map[string]struct {
 		do func(m *Message, r *http.Request)
-		// What Untouched and Rest say then.
-		untouched, rest, begun bool
+		// What Rest says then.
+		rest, begun bool
 	}{
-		"nothing":                     {func(*Message, *http.Request) {}, true, true, false},
-		"views":                       {func(m *Message, r *http.Request) { forwarded(m, r); lockedOne(m, r) }, true, true, false},
-		"a look at what is too long":  {func(m *Message, _ *http.Request) { _, _ = m.Look(true, 10) }, true, true, false},
-		"no wish to hold so much":     {func(m *Message, _ *http.Request) { _ = m.Hold(10) }, true, true, false},
-		"an attempt that has no host": {func(m *Message, _ *http.Request) { _ = m.Attempt(new(http.Request), new(Gate)) }, true, true, false},
-		"a look at the beginning":     {func(m *Message, _ *http.Request) { _, _ = m.Look(false, 1<<20) }, false, true, true},
+		"nothing":                     {func(*Message, *http.Request) {}, true, false},
+		"views":                       {func(m *Message, r *http.Request) { forwarded(m, r); lockedOne(m, r) }, true, false},
+		"a look at what is too long":  {func(m *Message, _ *http.Request) { _, _ = m.Look(true, 10) }, true, false},
+		"no wish to hold so much":     {func(m *Message, _ *http.Request) { _ = m.Hold(10) }, true, false},
+		"an attempt that has no host": {func(m *Message, _ *http.Request) { _ = m.Attempt(new(http.Request), new(Gate)) }, true, false},
+		"a look at the beginning":     {func(m *Message, _ *http.Request) { _, _ = m.Look(false, 1<<20) }, true, true},
 		"a byte of an attempt": {func(m *Message, _ *http.Request) {
 			_, _ = m.streams.attempt.Read(make([]byte, 1))
-		}, false, true, true},
-		"an attempt that is whole": {func(m *Message, _ *http.Request) { _, _ = attempted(m) }, false, false, false},
-		"holding it":               {func(m *Message, _ *http.Request) { _ = m.Hold(1 << 20) }, false, false, false},
+		}, true, true},
+		"an attempt that is whole": {func(m *Message, _ *http.Request) { _, _ = attempted(m) }, false, false},
+		"holding it":               {func(m *Message, _ *http.Request) { _ = m.Hold(1 << 20) }, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, r := taken(strings.NewReader(body), int64(len(body)))
 			test.do(m, r)
 			rest, begun := m.Rest()
-			if m.Untouched() != test.untouched || (rest != nil) != test.rest || begun != test.begun {
-				t.Errorf("untouched %v, rest %v, begun %v", m.Untouched(), rest != nil, begun)
+			if rest != test.rest || begun != test.begun {
+				t.Errorf("rest %v, begun %v", rest, begun)
 			}
 		})
 	}

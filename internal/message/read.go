@@ -18,7 +18,7 @@ func (m *Message) Look(whole bool, limit int64) (object bool, err error) {
 		return false, m.Failure()
 	case m.is(held):
 		if int64(len(m.content)) > limit {
-			return false, &llm.RequestError{Code: llm.CodeBodyTooLarge, Message: "the request body is larger than this gateway accepts (max_body)"}
+			return false, llm.BodyTooLarge(limit)
 		}
 		object, _ = llm.BeginsObject(m.content)
 		return object || whole, nil
@@ -93,9 +93,8 @@ func (m *Message) Decode(contentEncoding []string, limit int64) error {
 
 // grow counts the buffer of a body that is being read.
 func (m *Message) grow() llm.Grow {
-	r := m.reservation()
-	before := r.bytes.Load()
-	return func(capacity int64) error { return r.grow(before + capacity) }
+	before := m.reserved.bytes.Load()
+	return func(capacity int64) error { return m.reserved.grow(before + capacity) }
 }
 
 // keep makes bytes that are in memory the body.

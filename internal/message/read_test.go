@@ -55,8 +55,8 @@ func TestABodyUpToTheLimitIsHeldAndALongerOneStreams(t *testing.T) {
 				if err := m.Hold(limit); err != nil {
 					t.Fatal(err)
 				}
-				if rest, _ := m.Rest(); m.Held() != test.held || (rest == nil) != test.held {
-					t.Fatalf("held %v, more may come %v, want %v", m.Held(), rest != nil, test.held)
+				if rest, _ := m.Rest(); m.Held() != test.held || rest == test.held {
+					t.Fatalf("held %v, more may come %v, want %v", m.Held(), rest, test.held)
 				}
 				source := m.source
 				if err := m.Hold(limit); err != nil || m.source != source {
@@ -144,8 +144,8 @@ func TestABodyOverTheLimitIsRefusedAndNeverCut(t *testing.T) {
 				if !ok || refused.Code != llm.CodeBodyTooLarge {
 					t.Fatalf("looking at it: %v", err)
 				}
-				if rest, begun := m.Rest(); rest == nil || begun != test.read || m.Untouched() == test.read {
-					t.Errorf("more may come %v, begun %v", rest != nil, begun)
+				if rest, begun := m.Rest(); !rest || begun != test.read {
+					t.Errorf("more may come %v, begun %v", rest, begun)
 				}
 				got, err := all(r.Body)
 				if test.read && (got != "" || !errors.As(err, new(*llm.RequestError))) || !test.read && (got != body || err != nil) {
@@ -236,12 +236,12 @@ func TestABodyRemembersHowItEnded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, r := taken(test.body, -1)
-			if rest, _ := m.Rest(); m.Failure() != nil || rest == nil {
+			if rest, _ := m.Rest(); m.Failure() != nil || !rest {
 				t.Error("it has ended before it was read")
 			}
 			_, _ = all(forwarded(m, r).Body)
-			if rest, _ := m.Rest(); !errors.Is(m.Failure(), test.failure) || (rest == nil) != test.whole {
-				t.Errorf("got %v, more may come %v", m.Failure(), rest != nil)
+			if rest, _ := m.Rest(); !errors.Is(m.Failure(), test.failure) || rest == test.whole {
+				t.Errorf("got %v, more may come %v", m.Failure(), rest)
 			}
 		})
 	}

@@ -39,12 +39,9 @@ func (m *Message) takeOver(body view) {
 	default:
 		// What was sent with them may still be read, and another filter changes them.
 		m.trailer = from.trailer.Clone()
-		// What this body takes is counted where it was read.
 		m.content, m.length, m.shared = content, int64(len(content)), true
-		m.reserved = from.reserved
-		if m.reserved != nil {
-			m.reserved.hold()
-		}
+		// The bytes are counted where they were read, for as long as they are here.
+		m.reserved.earlier = from.reserved.hold()
 		m.whole.Store(true)
 		m.become(held)
 	}

@@ -69,7 +69,7 @@ func TestABodyThatStreamsIsThatOfWhoReadsItFirst(t *testing.T) {
 	if got, err := attempted(third); err != nil || got != body {
 		t.Errorf("%d bytes are sent, %v", len(got), err)
 	}
-	if rest, _ := first.Rest(); rest != nil {
+	if rest, _ := first.Rest(); rest {
 		t.Error("the first does not know that all has come")
 	}
 	if got, err := attempted(second); got != "" || !errors.Is(err, ErrSent) {
@@ -114,8 +114,8 @@ func TestALaterMessageKnowsThatTheClientWasAsked(t *testing.T) {
 	}
 	second := new(Message)
 	second.Take(forwarded(first, r), nil)
-	if rest, begun := second.Rest(); rest == nil || !begun || second.Untouched() {
-		t.Errorf("rest %v, begun %v, untouched %v", rest != nil, begun, second.Untouched())
+	if rest, begun := second.Rest(); !rest || !begun {
+		t.Errorf("rest %v, begun %v", rest, begun)
 	}
 }
 
@@ -175,5 +175,42 @@ func TestBytesThatWereHandedOutNeverChange(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// What a later message has made of the body is counted while it is being sent, and
+// what it was made of too.
+func TestWhatALaterMessageSendsIsCountedUntilItIsSent(t *testing.T) {
+	for name, change := range map[string]func(*Message) error{
+		"as it is": func(*Message) error { return nil },
+		"edited": func(m *Message) error {
+			return m.Edit(llm.Edit{Start: 0, End: 1, Text: []byte("longer")})
+		},
+		"as it came": func(m *Message) error {
+			if err := m.Edit(llm.Edit{Start: 0, End: 1, Text: []byte("longer")}); err != nil {
+				return err
+			}
+			return m.AsItCame()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, budget := newHeld(t, strings.Repeat("l", largeBody), nil)
+			second := new(Message)
+			second.Take(forwarded(first, &http.Request{Header: http.Header{}}), budget)
+			if err := change(second); err != nil {
+				t.Fatal(err)
+			}
+			counted := budget.Used()
+			sent := attempt(t.Context(), t, second, new(Gate))
+			second.Release()
+			first.Release()
+			if budget.Used() != counted || counted < largeBody {
+				t.Errorf("%d bytes are counted while the body is sent, %d before", budget.Used(), counted)
+			}
+			sent.Body.Close()
+			if budget.Used() != 0 {
+				t.Errorf("%d bytes are still counted", budget.Used())
+			}
+		})
 	}
 }
