@@ -19,8 +19,9 @@ type query struct {
 	found llm.Found
 	// distrusted, if not nil, is why the LLM may read another model from the body.
 	distrusted error
-	// notJSON says that the body announces JSON and is none.
-	notJSON bool
+	// opaque says that there is a body in which nothing was looked for, because it
+	// is neither a JSON object nor a form, and notJSON that it announces JSON.
+	opaque, notJSON bool
 	// webSocket says that the request opens a WebSocket.
 	webSocket bool
 }
@@ -118,7 +119,7 @@ func (h *Handler) readBody(r *http.Request, l *lease, q *query) error {
 	if object {
 		return q.found.AddBody(content)
 	}
-	q.notJSON = llm.IsJSON(contentType)
+	q.opaque, q.notJSON = true, llm.IsJSON(contentType)
 	return nil
 }
 
@@ -193,6 +194,9 @@ func (h *Handler) grant(q *query, ref modelRef) (upstream string, err error) {
 		return "", chooserNotAllowed(q.found.Chooser, p.name)
 	case !llm.IsModelCall(q.method, q.url, q.found):
 		return "", pathNeedsProvider(p.name)
+	case q.opaque:
+		// A lenient server may find another model in it than the path's.
+		return "", requestProblem(&llm.RequestError{Code: llm.CodeInvalidBody, Message: "the body must be a JSON object or a form, as this key is for some models only"})
 	}
 	if ref.model != "" {
 		var offered bool
