@@ -237,8 +237,10 @@ func mayForward(r *http.Request) bool {
 // an extended CONNECT (RFC 8441, RFC 9220).
 func opensWebSocket(r *http.Request) bool {
 	switch {
-	case r.Method != http.MethodConnect:
+	case r.Method == http.MethodGet:
 		return r.ProtoMajor == 1 && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	case r.Method != http.MethodConnect:
+		return false
 	case r.ProtoMajor == 2:
 		return r.Header.Get(":protocol") == "websocket"
 	}
