@@ -56,6 +56,9 @@ func (h *Handler) read(r *http.Request, l *lease) (query, error) {
 	switch {
 	case !mayForward(r):
 		return q, methodNotAllowed()
+	case r.URL.Opaque != "":
+		// An upstream would get it as it is, and nobody has looked at it.
+		return q, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the request's target must be a path, or a URL with a host"})
 	case llm.HasDotSegments(r.URL.Path):
 		return q, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
 	case h.Provider != "" || llm.IsModelList(r.Method, r.URL.Path):
