@@ -89,7 +89,7 @@ func TestATransportsAnswerIsWhatTheHandlerWouldWrite(t *testing.T) {
 	p := &problem{status: 502, kind: llm.TypeUpstream, code: codeUpstreamError, message: "message", requestID: "the-id"}
 	response := p.response(httptest.NewRequest(http.MethodPost, "/", http.NoBody))
 	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != 502 || response.Status != "502 Bad Gateway" || response.ContentLength != int64(len(body)) {
+	if err != nil || response.StatusCode != http.StatusBadGateway || response.Status != "502 Bad Gateway" || response.ContentLength != int64(len(body)) {
 		t.Errorf("got %s with %d of %d bytes, %v", response.Status, len(body), response.ContentLength, err)
 	}
 	header := http.Header{}

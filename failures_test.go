@@ -178,7 +178,7 @@ func TestAReverseProxyThatDoesNotFitIsToldWhatItLacks(t *testing.T) {
 			l.located, l.taken = test.located, test.taken
 			cause := errors.New("cause")
 			p := transportRequired(l, caddyhttp.HandlerError{Err: cause, StatusCode: 502})
-			if p.status != 500 || p.code != "transport_required" || !p.final || !strings.Contains(p.message, test.says) || p.cause != cause {
+			if p.status != 500 || p.code != "transport_required" || !p.final || !strings.Contains(p.message, test.says) || !errors.Is(p, cause) {
 				t.Errorf("got %+v", p)
 			}
 		})

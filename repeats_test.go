@@ -179,7 +179,7 @@ func TestARepeatUsesNoConnectionThatMayBeDead(t *testing.T) {
 
 func TestTheMethodsThatChangeNothing(t *testing.T) {
 	var safe []string
-	for _, method := range strings.Fields("GET HEAD OPTIONS TRACE POST PUT PATCH DELETE CONNECT get") {
+	for method := range strings.FieldsSeq("GET HEAD OPTIONS TRACE POST PUT PATCH DELETE CONNECT get") {
 		if isSafe(method) {
 			safe = append(safe, method)
 		}
