@@ -156,6 +156,8 @@ func (g *gateway) send(r *http.Request, header ...string) answer {
 	// Around a reload Caddy itself closes connections that it has accepted and
 	// not answered (see the control of TestL02).
 	for try := 0; err != nil && try < 3 && time.Since(time.Unix(0, g.reloaded.Load())) < 5*time.Second && r.GetBody != nil; try++ {
+		// The next one that is idle may be one of them.
+		g.client.CloseIdleConnections()
 		r.Body, _ = r.GetBody()
 		response, err = g.client.Do(r)
 	}
