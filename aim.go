@@ -22,7 +22,7 @@ func (h *Handler) dress(r *http.Request, l *lease, q *query, holder keyHolder) (
 	copied := r.WithContext(l)
 	copied.Header = filter.header(r.Header, 2+len(p.headerUp.Set))
 	holder.remove(copied.Header)
-	onlyWebSocket(copied.Header)
+	onlyWebSocket(copied.Method, copied.Header)
 	undress(copied, l.earlier)
 	setQuery(copied, filter.query(copied.URL.RawQuery))
 	if err := l.rename(copied, q); err != nil {
@@ -55,7 +55,7 @@ func (h *Handler) passOn(r *http.Request, l *lease, holder keyHolder) (*http.Req
 	copied.Header = r.Header.Clone()
 	holder.remove(copied.Header)
 	removeOverrides(copied.Header)
-	onlyWebSocket(copied.Header)
+	onlyWebSocket(copied.Method, copied.Header)
 	undress(copied, l.earlier)
 	if copied.Method == http.MethodConnect {
 		l.message.Tunnel(copied, false)

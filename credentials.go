@@ -183,11 +183,12 @@ func filterList(header http.Header, name string, keep func(element string) bool)
 }
 
 // onlyWebSocket takes Upgrade off a header, and out of Connection, unless it is
-// one value, and that is websocket. Another protocol, such as h2c, would be a
-// connection to the upstream on which the client does as it likes. It changes no
-// slice of values in place.
-func onlyWebSocket(header http.Header) {
-	if upgrade := header["Upgrade"]; len(upgrade) == 1 && strings.EqualFold(textproto.TrimString(upgrade[0]), "websocket") {
+// one value, and that is websocket, on a GET (RFC 6455 §4.1). Another protocol, such
+// as h2c, would be a connection to the upstream on which the client does as it likes,
+// and so would a WebSocket where a POST of one model is allowed. It changes no slice
+// of values in place.
+func onlyWebSocket(method string, header http.Header) {
+	if upgrade := header["Upgrade"]; method == http.MethodGet && len(upgrade) == 1 && strings.EqualFold(textproto.TrimString(upgrade[0]), "websocket") {
 		return
 	}
 	delete(header, "Upgrade")

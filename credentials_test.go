@@ -3,6 +3,7 @@ package oauth2llm
 import (
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
@@ -193,7 +194,7 @@ func TestOnlyAWebSocketIsAnUpgrade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			shared := maps.Clone(test.from)
 			before := shared.Clone()
-			onlyWebSocket(test.from)
+			onlyWebSocket(http.MethodGet, test.from)
 			if !reflect.DeepEqual(test.from, test.want) {
 				t.Errorf("got %q, want %q", test.from, test.want)
 			}
@@ -203,8 +204,38 @@ func TestOnlyAWebSocketIsAnUpgrade(t *testing.T) {
 		})
 	}
 	header := http.Header{"Connection": {"keep-alive"}}
-	if n := testing.AllocsPerRun(100, func() { onlyWebSocket(header); removeOverrides(header) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { onlyWebSocket(http.MethodGet, header); removeOverrides(header) }); n > 0 {
 		t.Errorf("%v allocations for a request that is no upgrade", n)
+	}
+}
+
+func TestOnlyAGetOpensAWebSocket(t *testing.T) {
+	h := mustHandler(t, threeProviders(newTokenEndpoint(t).URL), `{"unknown_model":"pass","client_keys":{"mini":{"key":"key-mini","models":["a/small"]},"all":{"key":"key-all"}}}`)
+	for name, test := range map[string]struct {
+		method, target, key, body string
+		want                      bool
+	}{
+		"a realtime session":                  {"GET", "/v1/realtime?model=a/small", "key-mini", "", true},
+		"a POST of the one model of a key":    {"POST", "/v1/responses", "key-mini", `{"model":"a/small"}`, false},
+		"a POST of any model":                 {"POST", "/v1/responses", "key-all", `{"model":"a/gpt-4o"}`, false},
+		"another method":                      {"DELETE", "/v1/realtime?model=a/small", "key-all", "", false},
+		"a session that is passed on":         {"GET", "/v1/realtime?model=nobody/m", "key-all", "", true},
+		"a POST that is passed on":            {"POST", "/v1/responses", "key-all", `{"model":"nobody/m"}`, false},
+		"a method in letters of another case": {"get", "/v1/realtime?model=a/gpt-4o", "key-all", "", false},
+		"a HEAD":                              {"HEAD", "/v1/realtime?model=a/gpt-4o", "key-all", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(test.method, test.target, strings.NewReader(test.body))
+			r.Header = http.Header{"X-Api-Key": {test.key}, "Content-Type": {"application/json"}, "Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+			forwarded, w := serve(t, h, r)
+			if forwarded == nil {
+				t.Fatalf("it is answered %d %s", w.Code, w.Body)
+			}
+			upgrade, connection := len(forwarded.Header["Upgrade"]) == 1, len(forwarded.Header["Connection"]) == 1
+			if upgrade != test.want || connection != test.want {
+				t.Errorf("the header is %q", forwarded.Header)
+			}
+		})
 	}
 }
 

@@ -2,15 +2,14 @@ package oauth2llm
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -21,143 +20,160 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 )
 
-// What is said of a lost connection is not said of what has its own words.
-func TestAnErrorThatSaysWhyIsNotALostConnection(t *testing.T) {
+func TestWhatMayBeRepeated(t *testing.T) {
+	transport := newTransport(t, `{}`)
+	for name, test := range map[string]struct {
+		method, path string
+		header       http.Header
+		want         bool
+	}{
+		"a chat":                           {http.MethodPost, "/v1/chat/completions", nil, true},
+		"a batch":                          {http.MethodPost, "/v1/batches", nil, false},
+		"a file":                           {http.MethodPost, "/v1/files", nil, false},
+		"fine-tuning":                      {http.MethodPost, "/v1/fine_tuning/jobs", nil, false},
+		"what nobody knows":                {http.MethodPost, "/v1/x", nil, false},
+		"a batch with a key of the client": {http.MethodPost, "/v1/batches", http.Header{"Idempotency-Key": {"1"}}, true},
+		"a batch with another key":         {http.MethodPost, "/v1/batches", http.Header{"X-Idempotency-Key": {"1"}}, true},
+		"a batch with a key of no value":   {http.MethodPost, "/v1/batches", http.Header{"Idempotency-Key": {}}, false},
+		"a GET":                            {http.MethodGet, "/v1/files", nil, true},
+		"a HEAD":                           {http.MethodHead, "/v1/files", nil, true},
+		"a DELETE":                         {http.MethodDelete, "/v1/files/f", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &lease{route: route{target: target{provider: new(provider)}}}
+			gate := transport.gate(l, &http.Request{Method: test.method, URL: &url.URL{Path: test.path}, Header: test.header})
+			if gate.Repeatable != test.want || gate.Concurrent {
+				t.Errorf("it may be repeated: %v, want %v", gate.Repeatable, test.want)
+			}
+		})
+	}
+}
+
+// net/http looks for the canonical names.
+func TestNetHTTPSeesNoKeyOfTheClients(t *testing.T) {
+	body := func() (io.ReadCloser, error) { return http.NoBody, nil }
+	for name, test := range map[string]struct {
+		getBody    func() (io.ReadCloser, error)
+		repeatable bool
+		header     http.Header
+		want       http.Header
+	}{
+		"what may be repeated looks idempotent, and no key is sent": {body, true, http.Header{}, http.Header{"Idempotency-Key": {}}},
+		"what may not does not":                          {body, false, http.Header{}, http.Header{}},
+		"what streams does not":                          {nil, true, http.Header{}, http.Header{}},
+		"a key of the client is sent":                    {body, true, http.Header{"Idempotency-Key": {"a"}}, http.Header{"idempotency-key": {"a"}, "Idempotency-Key": {}}},
+		"a key of the client is sent with what streams":  {nil, true, http.Header{"Idempotency-Key": {"a"}}, http.Header{"idempotency-key": {"a"}}},
+		"another key of the client is sent":              {body, false, http.Header{"X-Idempotency-Key": {"a", "b"}}, http.Header{"x-idempotency-key": {"a", "b"}}},
+		"the LLM is not asked for a body that is held":   {body, false, http.Header{"Expect": {"100-continue"}}, http.Header{}},
+		"it is asked for one that streams":               {nil, false, http.Header{"Expect": {"100-continue"}}, http.Header{"Expect": {"100-continue"}}},
+		"a key without a value is none, and is not sent": {body, false, http.Header{"Idempotency-Key": {}}, http.Header{"Idempotency-Key": {}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("body"))
+			out.Header, out.GetBody = test.header, test.getBody
+			if limitRepeats(out, &message.Gate{Repeatable: test.repeatable}) != nil {
+				t.Error("it is taken for one without a body")
+			}
+			if !maps.EqualFunc(out.Header, test.want, slices.Equal) {
+				t.Errorf("the header is %v, want %v", out.Header, test.want)
+			}
+		})
+	}
+}
+
+// The hooks are called as net/http and x/net/http2 call them.
+func TestARequestWithoutABodyIsSentOnce(t *testing.T) {
+	overHTTP1 := func(trace *httptrace.ClientTrace) {
+		trace.GetConn("")
+		trace.GotConn(httptrace.GotConnInfo{})
+		trace.WroteHeaderField("Host", nil)
+		trace.WroteHeaders()
+	}
+	overHTTP2 := func(trace *httptrace.ClientTrace) {
+		trace.GotConn(httptrace.GotConnInfo{})
+		trace.WroteHeaderField(":method", nil)
+		trace.WroteHeaders()
+	}
+	unused := func(trace *httptrace.ClientTrace) {
+		trace.GetConn("")
+		trace.GotConn(httptrace.GotConnInfo{})
+	}
+	for name, test := range map[string]struct {
+		method string
+		tries  []func(*httptrace.ClientTrace)
+		// limited says that there is a limit at all, stopped that the last try ends
+		// before it is sent, sent that the upstream may have got the request.
+		limited, stopped, sent bool
+	}{
+		"once over HTTP/2":                               {http.MethodPost, []func(*httptrace.ClientTrace){overHTTP2}, true, false, true},
+		"twice over HTTP/2":                              {http.MethodPost, []func(*httptrace.ClientTrace){overHTTP2, unused}, true, true, true},
+		"over HTTP/2, whose connection was unusable":     {http.MethodPost, []func(*httptrace.ClientTrace){unused, overHTTP2}, true, false, true},
+		"over HTTP/1.1, where nothing of it was written": {http.MethodPost, []func(*httptrace.ClientTrace){overHTTP1, overHTTP1}, true, false, true},
+		"not at all":                                     {http.MethodDelete, []func(*httptrace.ClientTrace){unused}, true, false, false},
+		"a GET, as ever":                                 {http.MethodGet, nil, false, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := httptest.NewRequest(test.method, "/", nil)
+			out.Body = http.NoBody
+			sent := limitRepeats(out, new(message.Gate))
+			trace := httptrace.ContextClientTrace(out.Context())
+			for _, try := range test.tries {
+				try(trace)
+			}
+			if limited := sent != nil; limited != test.limited || limited && sent.Load() != test.sent {
+				t.Errorf("limited: %v, want %v; sent, if so: %v", limited, test.limited, test.sent)
+			}
+			if stopped := errors.Is(context.Cause(out.Context()), message.ErrNoAnswer); stopped != test.stopped {
+				t.Errorf("it is stopped: %v, want %v", stopped, test.stopped)
+			}
+		})
+	}
+}
+
+// What is wrong is told apart from a connection that was lost.
+func TestAnErrorThatSaysWhyIsLeftAlone(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error
 		want bool
 	}{
-		"a timeout":                         {os.ErrDeadlineExceeded, true},
-		"a timeout of a connection":         {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, true},
-		"a server that wants a certificate": {fmt.Errorf("reading: %w", &net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}), true},
-		"what has been said already":        {message.ErrNoAnswer, true},
-		"a reset":                           {&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, false},
-		"an end":                            {io.ErrUnexpectedEOF, false},
-		"an unknown CA":                     {&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, false},
+		"a timeout":             {os.ErrDeadlineExceeded, true},
+		"an alert of TLS":       {&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, true},
+		"no answer already":     {message.ErrNoAnswer, true},
+		"an end":                {io.EOF, false},
+		"a reset":               {&net.OpError{Op: "read", Err: os.NewSyscallError("read", errors.New("connection reset by peer"))}, false},
+		"a body asked for":      {message.ErrAskedAgain, false},
+		"something that failed": {errors.New("x"), false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if got := saysWhy(test.err); got != test.want {
-				t.Errorf("%v says why: %v", test.err, got)
-			}
-		})
-	}
-}
-
-func TestARequestIsRepeatableIfThatDoesNoHarm(t *testing.T) {
-	transport := newTransport(t, `{}`)
-	for name, test := range map[string]struct {
-		method, path, key string
-		want              bool
-	}{
-		"one that runs a model":              {http.MethodPost, "/v1/chat/completions", "", true},
-		"one that leaves something behind":   {http.MethodPost, "/v1/batches", "", false},
-		"that one with a key of the client":  {http.MethodPost, "/v1/batches", "Idempotency-Key", true},
-		"that one with another key":          {http.MethodPost, "/v1/batches", "X-Idempotency-Key", true},
-		"one that changes nothing":           {http.MethodGet, "/v1/batches", "", true},
-		"one that deletes":                   {http.MethodDelete, "/v1/files/1", "", false},
-		"one whose path only ends like that": {http.MethodPost, "/x/chat/completions", "", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := new(lease)
-			l.route.target.provider = &provider{name: "corp"}
-			r := httptest.NewRequest(test.method, test.path, http.NoBody)
-			if test.key != "" {
-				r.Header.Set(test.key, "key")
-			}
-			if gate := transport.gate(l, r); gate.Repeatable != test.want || gate.Concurrent {
-				t.Errorf("got %+v", gate)
-			}
-		})
-	}
-}
-
-func TestNetHTTPIsToldWhatItMayRepeat(t *testing.T) {
-	again := func() (io.ReadCloser, error) { return nil, message.ErrAskedAgain }
-	for name, test := range map[string]struct {
-		method     string
-		again      func() (io.ReadCloser, error)
-		repeatable bool
-		header     http.Header
-		want       http.Header
-		watched    bool
-	}{
-		"a body that may be repeated": {http.MethodPost, again, true, http.Header{"Expect": {"100-continue"}}, http.Header{"Idempotency-Key": {}}, false},
-		"a body that may not":         {http.MethodPost, again, false, http.Header{"Expect": {"100-continue"}}, http.Header{}, false},
-		"a client's own key":          {http.MethodPost, again, true, http.Header{"Idempotency-Key": {"key"}}, http.Header{"Idempotency-Key": {}, "idempotency-key": {"key"}}, false},
-		"another key, and no body":    {http.MethodPost, nil, true, http.Header{"X-Idempotency-Key": {"key"}}, http.Header{"x-idempotency-key": {"key"}}, true},
-		"no body":                     {http.MethodDelete, nil, false, http.Header{}, http.Header{}, true},
-		"no body, nothing changes":    {http.MethodGet, nil, true, http.Header{"Expect": {"100-continue"}}, http.Header{"Expect": {"100-continue"}}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			out := httptest.NewRequest(test.method, "/", http.NoBody)
-			out.Header, out.GetBody = test.header, test.again
-			sent := limitRepeats(out, &message.Gate{Repeatable: test.repeatable})
-			if fmt.Sprint(out.Header) != fmt.Sprint(test.want) || (sent != nil) != test.watched {
-				t.Errorf("the header is %v, whether it was sent is watched: %v", out.Header, sent != nil)
-			}
-		})
-	}
-}
-
-// Over HTTP/2 a second connection means a second time.
-func TestARequestWithoutABodyIsStoppedOnlyBeforeItsSecondTimeOverHTTP2(t *testing.T) {
-	for name, test := range map[string]struct {
-		field string
-		sent  bool
-		want  error
-	}{
-		"HTTP/1.1":                   {"Host", true, nil},
-		"HTTP/2":                     {":method", true, message.ErrNoAnswer},
-		"HTTP/2, nothing was sent":   {":method", false, nil},
-		"HTTP/1.1, nothing was sent": {"Host", false, nil},
-	} {
-		for _, next := range []string{"another is wanted", "another is there"} {
-			t.Run(name+", "+next, func(t *testing.T) {
-				out := httptest.NewRequest(http.MethodDelete, "/", http.NoBody)
-				sent := sendOnce(out)
-				trace := httptrace.ContextClientTrace(out.Context())
-				trace.GetConn("llm.example.com:443")
-				trace.GotConn(httptrace.GotConnInfo{})
-				trace.WroteHeaderField(test.field, nil)
-				if test.sent {
-					trace.WroteHeaders()
-				}
-				if out.Context().Err() != nil || sent.Load() != test.sent {
-					t.Fatalf("it ends with %v, sent: %v", context.Cause(out.Context()), sent.Load())
-				}
-				if next == "another is wanted" {
-					trace.GetConn("llm.example.com:443")
-				} else {
-					trace.GotConn(httptrace.GotConnInfo{})
-				}
-				if cause := context.Cause(out.Context()); !errors.Is(cause, test.want) {
-					t.Errorf("it ends with %v, want %v", cause, test.want)
-				}
-			})
+		if got := saysWhy(test.err); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
 }
 
-// A closer is a transport of somebody else's.
-type closer struct {
+// An idler is a transport of another module.
+type idler struct {
 	http.RoundTripper
 	closed int
 }
 
-func (c *closer) CloseIdleConnections() { c.closed++ }
+func (i *idler) CloseIdleConnections() { i.closed++ }
 
-func TestAFreshConnectionIsNoneThatWasKept(t *testing.T) {
-	kept := newTransport(t, `{}`)
-	single, ok := kept.plain.fresh().(*http.Transport)
-	if !ok || !single.DisableKeepAlives || kept.plain.fresh() != single || kept.plain.netHTTP().DisableKeepAlives {
-		t.Errorf("got %v", single)
+func TestARepeatUsesNoConnectionThatMayBeDead(t *testing.T) {
+	own := newTransport(t, `{"dial_timeout":"3s","response_header_timeout":"7s"}`)
+	fresh, ok := own.plain.fresh().(*http.Transport)
+	if !ok || fresh == own.Transport || !fresh.DisableKeepAlives || own.Transport.DisableKeepAlives || fresh.ResponseHeaderTimeout != own.Transport.ResponseHeaderTimeout {
+		t.Errorf("net/http's transport gives %T", own.plain.fresh())
 	}
-	another := new(closer)
-	if c := (&connections{RoundTripper: another}); c.fresh() != another || another.closed != 1 || c.netHTTP() != nil {
-		t.Errorf("another transport was asked %d times to close what it keeps", another.closed)
+	if own.plain.fresh() != http.RoundTripper(fresh) {
+		t.Error("each repeat has another transport")
 	}
-	if c := (&connections{RoundTripper: &reverseproxy.HTTPTransport{Versions: []string{"1.1", "2", "3"}}}); c.netHTTP() != nil {
-		t.Error("HTTP/3 is taken for a transport of net/http's")
+	other := &connections{RoundTripper: &idler{}}
+	if other.fresh() != other.RoundTripper || other.RoundTripper.(*idler).closed != 1 || other.netHTTP() != nil {
+		t.Error("another module's transport is not used, or keeps its idle connections")
+	}
+	quic := &connections{RoundTripper: &reverseproxy.HTTPTransport{Versions: []string{"3"}}}
+	if quic.fresh() != quic.RoundTripper || quic.netHTTP() != nil {
+		t.Error("HTTP/3 is taken for net/http's transport")
 	}
 }
 

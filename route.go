@@ -19,8 +19,9 @@ type query struct {
 	found llm.Found
 	// distrusted, if not nil, is why the LLM may read another model from the body.
 	distrusted error
-	// notJSON says that the body announces JSON and is none.
-	notJSON bool
+	// opaque says that there is a body in which nothing was looked for, because it
+	// is neither a JSON object nor a form, and notJSON that it announces JSON.
+	opaque, notJSON bool
 	// webSocket says that the request opens a WebSocket.
 	webSocket bool
 }
@@ -55,6 +56,9 @@ func (h *Handler) read(r *http.Request, l *lease) (query, error) {
 	switch {
 	case !mayForward(r):
 		return q, methodNotAllowed()
+	case r.URL.Opaque != "":
+		// An upstream would get it as it is, and nobody has looked at it.
+		return q, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the request's target must be a path, or a URL with a host"})
 	case llm.HasDotSegments(r.URL.Path):
 		return q, requestProblem(&llm.RequestError{Code: llm.CodeInvalidPath, Message: "the path holds a dot segment"})
 	case h.Provider != "" || llm.IsModelList(r.Method, r.URL.Path):
@@ -118,7 +122,7 @@ func (h *Handler) readBody(r *http.Request, l *lease, q *query) error {
 	if object {
 		return q.found.AddBody(content)
 	}
-	q.notJSON = llm.IsJSON(contentType)
+	q.opaque, q.notJSON = true, llm.IsJSON(contentType)
 	return nil
 }
 
@@ -193,6 +197,9 @@ func (h *Handler) grant(q *query, ref modelRef) (upstream string, err error) {
 		return "", chooserNotAllowed(q.found.Chooser, p.name)
 	case !llm.IsModelCall(q.method, q.url, q.found):
 		return "", pathNeedsProvider(p.name)
+	case q.opaque:
+		// A lenient server may find another model in it than the path's.
+		return "", requestProblem(&llm.RequestError{Code: llm.CodeInvalidBody, Message: "the body must be a JSON object or a form, as this key is for some models only"})
 	}
 	if ref.model != "" {
 		var offered bool
@@ -233,8 +240,10 @@ func mayForward(r *http.Request) bool {
 // an extended CONNECT (RFC 8441, RFC 9220).
 func opensWebSocket(r *http.Request) bool {
 	switch {
-	case r.Method != http.MethodConnect:
+	case r.Method == http.MethodGet:
 		return r.ProtoMajor == 1 && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	case r.Method != http.MethodConnect:
+		return false
 	case r.ProtoMajor == 2:
 		return r.Header.Get(":protocol") == "websocket"
 	}

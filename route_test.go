@@ -58,6 +58,49 @@ func TestAKeyForSomeModelsReachesNoOthers(t *testing.T) {
 	}
 }
 
+// The path decides which model is meant, but only a body that the gateway reads can
+// be made to say the same. Others may be read by an LLM that is more lenient.
+func TestAKeyForSomeModelsSendsOnlyBodiesThatAreRead(t *testing.T) {
+	h := mustHandler(t, threeProviders(newTokenEndpoint(t).URL), `{"client_keys":{
+		"mini":{"key":"key-mini","models":["a/small"]},
+		"team":{"key":"key-team","models":["a/*"]}}}`)
+	const deployment, gemini = "/openai/deployments/a%2Fsmall/chat/completions", "/v1beta/models/a/small:generateContent"
+	for name, test := range map[string]struct {
+		target, contentType, body string
+		mini                      int
+	}{
+		"an object":                               {deployment, "application/json", `{"model":"gpt-4o"}`, 200},
+		"no body":                                 {deployment, "application/json", "", 200},
+		"an object behind a comment":              {deployment, "application/json", `/**/{"model":"gpt-4o"}`, 400},
+		"an object behind a line of comment":      {deployment, "application/json", "//\n{\"model\":\"gpt-4o\"}", 400},
+		"an object behind a vertical tab":         {deployment, "application/json", "\v{\"model\":\"gpt-4o\"}", 400},
+		"an object in a list":                     {deployment, "application/json", `[{"model":"gpt-4o"}]`, 400},
+		"a web form without a content type":       {deployment, "", "model=gpt-4o", 400},
+		"plain text":                              {deployment, "text/plain", "model: gpt-4o", 400},
+		"an object behind a comment for a verb":   {gemini, "application/json", `/**/{"generateContentRequest":{"model":"models/gpt-4o"}}`, 400},
+		"an object for a verb":                    {gemini, "application/json", `{"contents":[]}`, 200},
+		"text with a question for a single model": {"/v1/models/a/small", "text/plain", "model=gpt-4o", 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for key, want := range map[string]int{"key-mini": test.mini, "key-team": 200} {
+				method := http.MethodPost
+				if strings.HasPrefix(test.target, "/v1/models/") {
+					method = http.MethodGet
+				}
+				r := httptest.NewRequest(method, test.target, strings.NewReader(test.body))
+				r.Header.Set("Authorization", "Bearer "+key)
+				if test.contentType != "" {
+					r.Header.Set("Content-Type", test.contentType)
+				}
+				_, w := serve(t, h, r)
+				if w.Code != want || want == 400 && !strings.Contains(w.Body.String(), `"invalid_body"`) {
+					t.Errorf("%s gets %d %s, want %d", key, w.Code, w.Body, want)
+				}
+			}
+		})
+	}
+}
+
 func TestAModelThatTwoProvidersListIsThatOfTheKey(t *testing.T) {
 	h := mustHandler(t, threeProviders(newTokenEndpoint(t).URL), withTeams)
 	for key, want := range map[string]int{"key-all": 400, "key-a": 200, "key-mini": 403} {

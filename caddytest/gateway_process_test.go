@@ -26,8 +26,9 @@ type gatewayProcess struct {
 }
 
 // measures are what a process says of itself: its resident memory now and at most
-// since it was asked last, in bytes, and its goroutines.
-type measures struct{ resident, most, goroutines int64 }
+// since it was asked last, what its heap and stacks take, all in bytes, and its
+// goroutines.
+type measures struct{ resident, most, inUse, goroutines int64 }
 
 // configVariable names the environment variable with the path of the configuration
 // that makes this binary a gateway.
@@ -89,7 +90,7 @@ func (p *gatewayProcess) measure() measures {
 		p.t.Fatal(err)
 	}
 	var m measures
-	if _, err := fmt.Sscan(line, &m.resident, &m.most, &m.goroutines); err != nil {
+	if _, err := fmt.Sscan(line, &m.resident, &m.most, &m.inUse, &m.goroutines); err != nil {
 		p.t.Fatal(err)
 	}
 	return m
@@ -107,7 +108,9 @@ func runGateway(path string) int {
 	}
 	for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
 		debug.FreeOSMemory()
-		fmt.Println(statusOf("VmRSS"), statusOf("VmHWM"), runtime.NumGoroutine())
+		var memory runtime.MemStats
+		runtime.ReadMemStats(&memory)
+		fmt.Println(statusOf("VmRSS"), statusOf("VmHWM"), memory.HeapInuse+memory.StackInuse, runtime.NumGoroutine())
 		// The most is counted anew from here (proc_pid_clear_refs(5)).
 		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	}

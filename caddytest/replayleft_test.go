@@ -80,6 +80,8 @@ func TestU09WhatIsLeftOfABodyIsNotTakenForTheNextRequest(t *testing.T) {
 					}
 					go func() {
 						_, _ = io.WriteString(connection, "POST /v1/files HTTP/1.1\r\nHost: gateway.test\r\nApi-Key: gateway-key\r\n"+framing+"\r\n\r\n"+body)
+						// Nothing follows: what is answered from here on stood in the body.
+						_ = connection.(*net.TCPConn).CloseWrite()
 					}()
 					reader := bufio.NewReader(connection)
 					response, err := http.ReadResponse(reader, nil)
@@ -91,8 +93,8 @@ func TestU09WhatIsLeftOfABodyIsNotTakenForTheNextRequest(t *testing.T) {
 					if status == http.StatusUnauthorized && site.proxy != "" {
 						want = http.StatusServiceUnavailable
 					}
-					if response.StatusCode != want || !response.Close {
-						t.Errorf("status %d, connection closed: %v, want %d and true", response.StatusCode, response.Close, want)
+					if response.StatusCode != want {
+						t.Errorf("status %d, want %d", response.StatusCode, want)
 					}
 					if second, err := http.ReadResponse(reader, nil); err == nil {
 						t.Errorf("there is a second answer, with status %d", second.StatusCode)

@@ -259,3 +259,36 @@ func TestLeaveLeavesTheBodyAndWaitsForNone(t *testing.T) {
 		})
 	}
 }
+
+// An opaqueWriter hides all that a ResponseWriter can do but for its deadline.
+type opaqueWriter struct {
+	http.ResponseWriter
+	controller *http.ResponseController
+}
+
+func (w opaqueWriter) SetReadDeadline(deadline time.Time) error {
+	return w.controller.SetReadDeadline(deadline)
+}
+
+func TestWithoutFullDuplexTheRestIsReadBeforeTheAnswer(t *testing.T) {
+	for way := range ways {
+		if way == "Overlap and Finish" {
+			// There is nothing that could be done before the answer.
+			continue
+		}
+		t.Run(way, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet {
+					_, _ = io.WriteString(w, "hello")
+					return
+				}
+				ways[way](opaqueWriter{w, http.NewResponseController(w)}, r)
+			}))
+			defer server.Close()
+			p := dial(t, server)
+			p.send(t, fmt.Sprintf("Content-Length: %d", 3<<20), strings.Repeat("x", 3<<20))
+			p.wantRefusal(t)
+			p.wantNextRequest(t)
+		})
+	}
+}

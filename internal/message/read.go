@@ -28,12 +28,15 @@ func (m *Message) Look(whole bool, limit int64) (object bool, err error) {
 	// A length over the limit is refused before anything is read.
 	refused := m.length > limit
 	m.touched.Store(m.touched.Load() || !refused)
+	// Written out, and not returned by a method, so that it stays on the stack.
+	before := m.reserved.bytes.Load()
+	grow := func(capacity int64) error { return m.reserved.grow(before + capacity) }
 	var content []byte
 	if whole {
-		content, err = llm.ReadBody(m.source, m.length, limit, m.grow())
+		content, err = llm.ReadBody(m.source, m.length, limit, grow)
 		object = true
 	} else {
-		content, object, err = llm.ReadObject(m.source, m.length, limit, m.grow())
+		content, object, err = llm.ReadObject(m.source, m.length, limit, grow)
 	}
 	if err != nil {
 		if !refused {
@@ -62,7 +65,9 @@ func (m *Message) Hold(limit int64) error {
 	}
 	m.touched.Store(true)
 	limit = min(limit, math.MaxInt64-1)
-	content, err := llm.ReadBody(io.LimitReader(m.source, limit+1), min(m.length, limit), limit+1, m.grow())
+	before := m.reserved.bytes.Load()
+	content, err := llm.ReadBody(io.LimitReader(m.source, limit+1), min(m.length, limit), limit+1,
+		func(capacity int64) error { return m.reserved.grow(before + capacity) })
 	if err != nil {
 		m.fail(err)
 		m.Release()
@@ -79,7 +84,9 @@ func (m *Message) Hold(limit int64) error {
 
 // Decode undoes the content coding of a body that is held; see llm.Decode.
 func (m *Message) Decode(contentEncoding []string, limit int64) error {
-	decoded, err := llm.Decode(m.content, contentEncoding, limit, m.grow())
+	before := m.reserved.bytes.Load()
+	decoded, err := llm.Decode(m.content, contentEncoding, limit,
+		func(capacity int64) error { return m.reserved.grow(before + capacity) })
 	if err != nil {
 		return err
 	}
@@ -89,12 +96,6 @@ func (m *Message) Decode(contentEncoding []string, limit int64) error {
 	}
 	m.encoded, m.content, m.shared = m.content, decoded, false
 	return nil
-}
-
-// grow counts the buffer of a body that is being read.
-func (m *Message) grow() llm.Grow {
-	before := m.reserved.bytes.Load()
-	return func(capacity int64) error { return m.reserved.grow(before + capacity) }
 }
 
 // keep makes bytes that are in memory the body.
