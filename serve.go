@@ -10,17 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
-	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 )
-
-// heldBodies bounds the memory of all bodies that are held, those of earlier
-// configurations too.
-var heldBodies message.Budget
-
-// defaultHeldBodies is held_bodies where it is not set.
-const defaultHeldBodies = 1 << 30
-
-func init() { heldBodies.SetLimit(defaultHeldBodies) }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {

@@ -7,44 +7,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
 )
-
-func init() {
-	caddy.RegisterModule(overlapping{})
-	httpcaddyfile.RegisterHandlerDirective("test_overlap", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		return overlapping{}, nil
-	})
-	httpcaddyfile.RegisterDirectiveOrder("test_overlap", httpcaddyfile.Before, "reverse_proxy")
-}
-
-// overlapping lets the answer of the next handler pass while the body comes.
-type overlapping struct{}
-
-func (overlapping) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.test_overlap", New: func() caddy.Module { return overlapping{} }}
-}
-
-func (overlapping) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	var own io.Reader
-	if reader, _ := caddyhttp.IdleTimeoutsFromContext(r.Context()); reader != nil {
-		own = reader
-	}
-	body := linger.NewBody(r.Body, own)
-	r.Body = body
-	linger.Overlap(w, r)
-	if err := next.ServeHTTP(w, r); err != nil {
-		linger.Discard(w, r, body.Rest())
-		return err
-	}
-	linger.Finish(w, r, body.Rest())
-	return nil
-}
 
 // newEarlyUpstream starts an upstream that answers after 64 KiB of a body, and
 // reads on. It returns the upstream's address.
@@ -84,13 +47,19 @@ func answerEarly(connection net.Conn) {
 	}
 }
 
+// startBeforeEarlyUpstream starts a gateway that passes everything on to such an
+// upstream, as it comes.
+func startBeforeEarlyUpstream(t *testing.T) *gateway {
+	t.Helper()
+	return startGateway(t, "{\n{{global}}\n}\n{{site}} {\nlog\noauth2_llm {\nprovider corp {\nclient_id i\nclient_secret s\ntoken_url https://auth.example.com/token\n}\nclient_key off\nunknown_model pass\n}\nreverse_proxy "+newEarlyUpstream(t)+"\n}\n")
+}
+
 func TestAnUpstreamsAnswerBeforeTheEndOfAnUploadArrives(t *testing.T) {
-	up := newEarlyUpstream(t)
-	g := startGateway(t, "{\n{{global}}\n}\n{{site}} {\nlog\ntest_overlap\nreverse_proxy "+up+"\n}\n")
+	g := startBeforeEarlyUpstream(t)
 	for _, size := range []int{100 << 10, 3 << 20, 40 << 20} {
 		for client, prepare := range uploads {
 			t.Run(fmt.Sprintf("%d bytes, %s", size, client), func(t *testing.T) {
-				wantNoneLost(t, http.StatusRequestEntityTooLarge, prepare(g, earlyCase{method: http.MethodPost, path: "/v1/x", size: size}))
+				wantNoneLost(t, http.StatusRequestEntityTooLarge, prepare(g, earlyCase{method: http.MethodPost, path: "/v1/files", size: size}))
 			})
 		}
 	}
@@ -98,7 +67,7 @@ func TestAnUpstreamsAnswerBeforeTheEndOfAnUploadArrives(t *testing.T) {
 
 // Behind a reverse_proxy alone, it may be one.
 func TestWhatIsLeftOfAnUploadIsNoRequestBehindAnUpstreamsAnswer(t *testing.T) {
-	g := startGateway(t, "{\n{{global}}\n}\n{{site}} {\nlog\ntest_overlap\nreverse_proxy "+newEarlyUpstream(t)+"\n}\n")
+	g := startBeforeEarlyUpstream(t)
 	for name, sent := range smuggling {
 		t.Run(name, func(t *testing.T) { wantOneAnswerAtMost(t, g, sent) })
 	}

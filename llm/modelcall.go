@@ -49,10 +49,7 @@ func IsModelCall(method string, u *url.URL, found Found) bool {
 		}
 		return slices.Contains(modelRoots, root) && slices.Contains(modelVerbs, rest)
 	case found.Where&(InBody|InForm) != 0:
-		return method == http.MethodPost && slices.ContainsFunc(endpointRoots, func(root string) bool {
-			endpoint, ok := strings.CutPrefix(path, root)
-			return ok && slices.Contains(modelEndpoints, endpoint)
-		})
+		return method == http.MethodPost && isModelEndpoint(path)
 	case found.Where == InQuery:
 		endpoint, ok := strings.CutSuffix(path, realtimeEndpoint)
 		return (method == http.MethodGet || method == http.MethodConnect) && ok && found.Chooser == "" && hasPlainQuery(u) &&
@@ -60,6 +57,14 @@ func IsModelCall(method string, u *url.URL, found Found) bool {
 	default:
 		return false
 	}
+}
+
+// isModelEndpoint reports whether an escaped path is one of the modelEndpoints.
+func isModelEndpoint(path string) bool {
+	return slices.ContainsFunc(endpointRoots, func(root string) bool {
+		endpoint, ok := strings.CutPrefix(path, root)
+		return ok && slices.Contains(modelEndpoints, endpoint)
+	})
 }
 
 // hasPlainQuery reports whether a query is one that no server has to guess at.
@@ -75,10 +80,8 @@ func RunsModel(method string, u *url.URL) bool {
 		return false
 	}
 	path := u.EscapedPath()
-	for _, root := range endpointRoots {
-		if endpoint, ok := strings.CutPrefix(path, root); ok && slices.Contains(modelEndpoints, endpoint) {
-			return true
-		}
+	if isModelEndpoint(path) {
+		return true
 	}
 	for _, root := range deploymentRoots {
 		if rest, ok := strings.CutPrefix(path, root); ok {

@@ -125,7 +125,7 @@ func Overlap(w http.ResponseWriter, r *http.Request) {
 // its place.
 //
 // Finish sends what is left in buffers, and then does what Respond does behind
-// its answer. Nobody else should go on reading the body; see Body.
+// its answer. Nobody else may go on reading the body.
 func Finish(w http.ResponseWriter, r *http.Request, rest Rest) {
 	if !rest.remains(r) {
 		return
