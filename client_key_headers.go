@@ -63,15 +63,27 @@ func (k keyHolder) remove(header http.Header) {
 	}
 }
 
+// mostKeys is how many keys a request may hold. Each is compared with all that are
+// issued, before anybody knows who asks, and a header has room for 70,000.
+const mostKeys = 16
+
 // authenticate finds the client of a request, nil if there is none, and where its
 // keys are. The first key that is good decides, in the order of the keyFields;
 // those that are not good hide none. All are looked at, whichever is good: each
-// that is good must be removed, and the time taken does not tell which it is.
+// that is good must be removed, and the time taken does not tell which it is. A
+// request with more than mostKeys is nobody's.
 func (keys clientKeys) authenticate(header http.Header) (client *clientKey, holder keyHolder) {
+	looked := 0
 	for i, field := range keyFields {
 		for _, value := range header[field] {
 			if field == "Authorization" {
 				value = bearerToken(value)
+			}
+			if value == "" {
+				continue
+			}
+			if looked++; looked > mostKeys {
+				return nil, keyHolder{}
 			}
 			if match := keys.identify(value); match != nil {
 				holder.fields[i] = true
@@ -85,6 +97,12 @@ func (keys clientKeys) authenticate(header http.Header) (client *clientKey, hold
 		for protocol := range strings.SplitSeq(list, ",") {
 			protocol = textproto.TrimString(protocol)
 			key, _ := webSocketKey(protocol)
+			if key == "" {
+				continue
+			}
+			if looked++; looked > mostKeys {
+				return nil, keyHolder{}
+			}
 			if match := keys.identify(key); match != nil {
 				holder.protocols = append(holder.protocols, protocol)
 				if client == nil {

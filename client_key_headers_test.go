@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -103,6 +105,33 @@ func TestAClientIsKnownByItsKey(t *testing.T) {
 			}
 			if !reflect.DeepEqual(test.header, original) {
 				t.Errorf("the client's own header has become %q", test.header)
+			}
+		})
+	}
+}
+
+// Whoever sends thousands of keys keeps the gateway busy before anybody knows who it is.
+func TestARequestWithManyKeysIsNobodys(t *testing.T) {
+	keys := keysOf(t, "agents", "key-a")
+	wrong := slices.Repeat([]string{"wrong"}, 15)
+	protocols := strings.Repeat("openai-insecure-api-key.wrong, ", 15)
+	for name, test := range map[string]struct {
+		header http.Header
+		want   bool
+	}{
+		"16 in a header":                {http.Header{"X-Api-Key": append([]string{"key-a"}, wrong...)}, true},
+		"17 in a header":                {http.Header{"X-Api-Key": append([]string{"key-a", "wrong"}, wrong...)}, false},
+		"17 in two headers":             {http.Header{"Authorization": {"Bearer key-a"}, "Api-Key": append([]string{"wrong"}, wrong...)}, false},
+		"16 in subprotocols":            {http.Header{"Sec-Websocket-Protocol": {protocols + "openai-insecure-api-key.key-a"}}, true},
+		"17 in subprotocols":            {http.Header{"Sec-Websocket-Protocol": {"openai-insecure-api-key.key-a, " + protocols, "openai-insecure-api-key.wrong"}}, false},
+		"17 in a header and the list":   {http.Header{"Authorization": {"Bearer key-a"}, "Sec-Websocket-Protocol": {protocols + "openai-insecure-api-key.wrong"}}, false},
+		"many subprotocols without one": {http.Header{"Authorization": {"Bearer key-a"}, "Sec-Websocket-Protocol": {strings.Repeat("realtime, ", 100)}}, true},
+		"many headers of other schemes": {http.Header{"Authorization": append(slices.Repeat([]string{"Basic eDp5"}, 100), "Bearer key-a")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, holder := keys.authenticate(test.header)
+			if got := client != nil; got != test.want || !test.want && !reflect.DeepEqual(holder, keyHolder{}) {
+				t.Errorf("known %t, by %v, want %t", got, holder, test.want)
 			}
 		})
 	}

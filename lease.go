@@ -54,6 +54,7 @@ func (h *Handler) newLease(w http.ResponseWriter, r *http.Request) *lease {
 	l.upload = clientBody(r)
 	if inPlaceOf, left := caddyhttp.GetVar(r.Context(), leftBody).(func(io.ReadCloser) io.ReadCloser); left {
 		r.Body = inPlaceOf(r.Body)
+		l.withdrawAdvice(w.Header())
 	}
 	l.message.Take(r, &heldBodies)
 	return l

@@ -123,7 +123,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, l *lease, err e
 // or through handle_errors where the directive says so.
 func (h *Handler) respond(w http.ResponseWriter, r *http.Request, l *lease, p *problem) error {
 	if h.Errors == errorsHandle {
-		p.setHeaders(w.Header())
+		l.advise(w.Header(), p)
 		l.leaveBody(w, r, p.status)
 		return caddyhttp.Error(p.status, p)
 	}

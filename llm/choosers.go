@@ -24,10 +24,11 @@ const toolsKey = "tools"
 
 // keywords are the names that mean something to a server that chooses a model. All
 // but the first two are choosers. Google's countTokens takes a whole request, with a
-// model of its own, in generateContentRequest. mayBegin knows how they begin.
+// model of its own, in generateContentRequest, in either spelling that ProtoJSON
+// reads. mayBegin knows how they begin.
 var keywords = [...]string{
 	modelKey, toolsKey, "models", "fallbacks", "fallback_models", "route", "extra_body", "engine", "deployment", "deployment_id", "model_id", "modelId",
-	"generateContentRequest",
+	"generateContentRequest", "generate_content_request",
 }
 
 // A word collects the letters of a name as the most lenient server would read
@@ -35,7 +36,7 @@ var keywords = [...]string{
 // one of ASCII, and a NUL ends it, as in C. Longer names than any that matter
 // are none.
 type word struct {
-	letters [len("generateContentRequest")]byte
+	letters [len("generate_content_request")]byte
 	size    int
 	// folded says that a letter was written in another case than the usual one.
 	folded bool

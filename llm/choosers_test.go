@@ -77,6 +77,8 @@ func TestOtherSpellingsOfModelInABody(t *testing.T) {
 		`{"x":"fallbacks","y":["models"]}`:          "",
 		`{"fallback_modelss":1,"rout":1,"routes":1,"engine_id":1,"extrabody":1,"model-id":1}`: "",
 		`{"generateContentRequest":{"model":"models/other"}}`:                                 "generateContentRequest",
+		`{"generate_content_request":{"model":"models/other"}}`:                               "generate_content_request",
+		`{"generate_content_requests":1}`:                                                     "",
 		`{"generate_content":1,"GENERATECONTENTREQUEST":1}`:                                   "generateContentRequest",
 	} {
 		var found Found
