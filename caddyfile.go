@@ -69,7 +69,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 		if !known {
-			return d.Errf("unrecognized option '%s'", d.Val())
+			return unknownOption(d, d.Val(), globalOptions)
 		}
 	}
 	return nil
@@ -252,9 +252,22 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 	case "errors":
 		return oneOf(d, option, &h.Errors, errorsRespond, errorsHandle)
 	default:
-		return d.Errf("unrecognized option '%s'", option)
+		return unknownOption(d, option, directiveOptions)
 	}
 	return nil
+}
+
+// The options of each, for the message about one that is misspelt.
+var (
+	globalOptions    = []string{"config_file", "provider", "held_bodies"}
+	directiveOptions = []string{
+		"config_file", "provider", "client_key", "default_provider", "unknown_model", "alias",
+		"keep_prefix", "keep_header", "max_body", "token_wait", "errors",
+	}
+)
+
+func unknownOption(d *caddyfile.Dispenser, option string, known []string) error {
+	return d.WrapErr(config.UnknownName("option "+option, option, known))
 }
 
 // argument parses exactly as many arguments as there are targets.
@@ -273,7 +286,7 @@ func oneOf(d *caddyfile.Dispenser, option string, target *string, words ...strin
 	if slices.Contains(words, *target) {
 		return nil
 	}
-	return d.Errf("%s is one of %s", option, strings.Join(words, ", "))
+	return d.Errf("%s must be one of %s", option, strings.Join(words, ", "))
 }
 
 // Interface guards

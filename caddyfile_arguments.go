@@ -111,7 +111,7 @@ func (b *providerBlock) number(field string, target *int) error {
 		return err
 	}
 	if *target, err = strconv.Atoi(text); err != nil {
-		return b.fail(field, "is no whole number")
+		return b.fail(field, "must be a whole number")
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func (h *Handler) unmarshalClientKey(d *caddyfile.Dispenser) error {
 	}
 	name := arguments[0]
 	if _, ok := h.ClientKeys[name]; ok {
-		return d.Errf("client_key %s is already specified", name)
+		return d.Errf("client_key %s is already specified; write all of its keys into one line", name)
 	}
 	key := ClientKey{Key: make(KeyValues, 0, len(arguments)-1)}
 	for _, argument := range arguments[1:] {

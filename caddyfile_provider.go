@@ -190,7 +190,7 @@ func (b *providerBlock) source() error {
 	}
 	arguments := b.RemainingArgs()
 	if len(arguments) == 0 || len(arguments) > 2 {
-		return b.fail("source", "is one of request, self_signed, file <path>")
+		return b.fail("source", "must be one of request, self_signed, file PATH")
 	}
 	b.provider.Source = config.Source(strings.Join(arguments, " "))
 	return nil

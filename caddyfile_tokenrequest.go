@@ -43,7 +43,7 @@ func (b *providerBlock) body(request *config.TokenRequest) error {
 		return err
 	}
 	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
-		return b.fail(field, "is no JSON object; put one between backticks, on one line or several")
+		return b.fail(field, "must be a JSON object; put one between backticks, on one line or several")
 	}
 	if err := request.Body.UnmarshalJSON([]byte(withoutShorthands.Replace(text))); err != nil {
 		return b.fail(field, "%w", err)
@@ -88,7 +88,7 @@ func (b *providerBlock) statuses(request *config.TokenRequest) error {
 	for _, argument := range arguments {
 		status, err := strconv.Atoi(argument)
 		if err != nil {
-			return b.fail(field, "is no list of HTTP statuses")
+			return b.fail(field, "must be HTTP statuses, such as 409 425")
 		}
 		request.RetryOn = append(request.RetryOn, status)
 	}

@@ -132,7 +132,7 @@ func keyDigest(value string) (digest, error) {
 
 var (
 	errNoKey      = errors.New("the value is empty")
-	errHash       = errors.New("sha256: is followed by something else than 64 hexadecimal digits")
+	errHash       = errors.New("sha256: must be followed by 64 hexadecimal digits; `caddy oauth2-llm key` makes both")
 	errByteOrder  = errors.New("the value holds a byte order mark: save it as UTF-8 without one")
 	errLineBreak  = errors.New("the value holds a line break: remove it; only a value that is exactly one {file.PATH} may hold several keys, one a line")
 	errControl    = errors.New("the value holds a control character, which no header can hold: remove it")

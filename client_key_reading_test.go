@@ -116,10 +116,10 @@ func TestValuesThatCannotWorkAreRefusedWithoutShowingThem(t *testing.T) {
 		"a tab":                           {KeyValues{"secret\tvalue"}, "client_key a: the value holds a control character, which no header can hold"},
 		"an escape":                       {KeyValues{keyFile(t, "good\nsecret-value\x1b\n")}, "line 2 of the file: the value holds a control character"},
 		"a delete":                        {KeyValues{"secret-value\x7f"}, "control character"},
-		"half a hash":                     {KeyValues{"sha256:abcd"}, "client_key a: sha256: is followed by something else than 64 hexadecimal digits"},
-		"a hash of other digits":          {KeyValues{config.Template("sha256:" + strings.Repeat("xy", 32))}, "sha256: is followed by"},
-		"a hash that is too long":         {KeyValues{config.Template("sha256:" + strings.Repeat("ab", 33))}, "sha256: is followed by"},
-		"half a hash in a file":           {KeyValues{keyFile(t, "good\nsha256:abcd")}, "line 2 of the file: sha256: is followed by"},
+		"half a hash":                     {KeyValues{"sha256:abcd"}, "client_key a: sha256: must be followed by 64 hexadecimal digits; `caddy oauth2-llm key` makes both"},
+		"a hash of other digits":          {KeyValues{config.Template("sha256:" + strings.Repeat("xy", 32))}, "sha256: must be followed by"},
+		"a hash that is too long":         {KeyValues{config.Template("sha256:" + strings.Repeat("ab", 33))}, "sha256: must be followed by"},
+		"half a hash in a file":           {KeyValues{keyFile(t, "good\nsha256:abcd")}, "line 2 of the file: sha256: must be followed by"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantNoKeyring(t, map[string]ClientKey{"a": {Key: test.values}}, test.want)

@@ -148,7 +148,7 @@ func upstreamUnauthorized(p *provider, final bool) error {
 	}
 	if !final {
 		refused.status, refused.retryAt = http.StatusServiceUnavailable, time.Now().Add(refusedRetry)
-		refused.message = fmt.Sprintf("the LLM of provider %s refuses the gateway's access token, and this request was not tried with a new one; try again", p.name)
+		refused.message = fmt.Sprintf("the LLM of provider %s refuses the gateway's access token, and this request was not tried with a new one; try again, and if it lasts, the operator of the gateway must fix this", p.name)
 	}
 	return refused
 }

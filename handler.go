@@ -262,7 +262,7 @@ func (h *Handler) validateKeyModels() error {
 			switch {
 			case strings.Contains(provider, "*"):
 			case !slash:
-				return clientKeyError(name, errors.New("models are written as <provider>/<model>, in which * stands for anything"))
+				return clientKeyError(name, errors.New("models must be written as PROVIDER/MODEL, in which * stands for anything"))
 			case h.providers[provider] == nil:
 				return &config.ConfigurationError{Provider: provider, Field: "client_key " + name + " models", Err: errors.New("no provider of this name is declared")}
 			}

@@ -59,7 +59,7 @@ func newCatalog(providers map[string]*provider, aliases map[string]string, now t
 		case alias == "" || strings.Contains(alias, "/"):
 			return nil, aliasError(alias, "an alias must have a name without a slash")
 		case !ok || model == "":
-			return nil, aliasError(alias, "is not written as <provider>/<model>")
+			return nil, aliasError(alias, "must be written as PROVIDER/MODEL")
 		case p == nil:
 			return nil, aliasError(alias, fmt.Sprintf("provider %s is not declared", name))
 		}

@@ -225,10 +225,10 @@ func TestWrongAliasesAndModelsOfKeysAreRefused(t *testing.T) {
 		"an alias with a slash":                  {`{"aliases":{"a/b":"a/small"}}`, "without a slash"},
 		"an alias of no provider":                {`{"aliases":{"x":"z/small"}}`, "alias x: provider z is not declared"},
 		"an alias of a model that is not listed": {`{"aliases":{"x":"a/gpt-5"}}`, "alias x: provider a does not offer this model"},
-		"an alias without a model":               {`{"aliases":{"x":"a/"}}`, "alias x: is not written as <provider>/<model>"},
+		"an alias without a model":               {`{"aliases":{"x":"a/"}}`, "alias x: must be written as PROVIDER/MODEL"},
 		"a key for no provider":                  {`{"client_keys":{"k":{"key":"v","models":["z/*"]}}}`, "provider z: client_key k models: no provider"},
-		"a key for a bare model":                 {`{"client_keys":{"k":{"key":"v","models":["gpt-4o"]}}}`, "client_key k: models are written as"},
-		"a hash that is none":                    {`{"client_keys":{"k":{"key":"sha256:abc"}}}`, "client_key k: sha256: is followed by"},
+		"a key for a bare model":                 {`{"client_keys":{"k":{"key":"v","models":["gpt-4o"]}}}`, "client_key k: models must be written as PROVIDER/MODEL"},
+		"a hash that is none":                    {`{"client_keys":{"k":{"key":"sha256:abc"}}}`, "client_key k: sha256: must be followed by"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newHandler(t, threeProviders("http://127.0.0.1:1"), test.handler)

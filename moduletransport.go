@@ -46,7 +46,7 @@ func loadTransport(ctx caddy.Context, raw json.RawMessage, scheme string) (http.
 	}
 	transport, ok := module.(http.RoundTripper)
 	if !ok {
-		return nil, fmt.Errorf("%s is no transport", protocol)
+		return nil, fmt.Errorf("%s must be a transport module", protocol)
 	}
 	return transport, nil
 }

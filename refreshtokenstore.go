@@ -58,7 +58,7 @@ func (s *refreshTokenStore) Load(ctx context.Context, configured tokens.Secret) 
 	var stored storedRefreshToken
 	if err := json.Unmarshal(content, &stored); err != nil {
 		// The cause may quote the content.
-		return tokens.Secret{}, errors.New("the stored refresh token is no JSON: " + s.key)
+		return tokens.Secret{}, errors.New("the stored refresh token must be JSON; remove it from the storage: " + s.key)
 	}
 	if stored.Configured != digestOf(configured) {
 		return tokens.Secret{}, nil

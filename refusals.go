@@ -89,6 +89,6 @@ func requestProblem(err error) error {
 	}
 	return &problem{
 		status: http.StatusBadRequest, kind: llm.TypeInvalidRequest, code: llm.CodeInvalidBody,
-		message: "the request body could not be read to its end", cause: err,
+		message: "the request body could not be read to its end: the connection was lost, or the body came too slowly", cause: err,
 	}
 }

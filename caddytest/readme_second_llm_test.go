@@ -25,15 +25,17 @@ func TestTheREADMEsSecondLLMStandsInForTheFirst(t *testing.T) {
 		// there is none, code is that of the gateway's own answer.
 		at, upstream, code string
 	}{
-		"the first answers":                   {status: 200, size: 100, model: "fast", want: 200, at: "first", upstream: "gpt-4o"},
-		"the first is busy":                   {status: 429, size: 100, model: "fast", want: 200, at: "second", upstream: "claude-sonnet"},
-		"the first is busy with a long body":  {status: 503, size: 300_000, model: "fast", want: 200, at: "second", upstream: "claude-sonnet"},
-		"the first refuses what it was asked": {status: 400, size: 100, model: "fast", want: 400, at: "first", upstream: "gpt-4o"},
-		"the first is down":                   {size: 100, model: "fast", want: 200, at: "second", upstream: "claude-sonnet"},
-		"the first is down with a long body":  {size: 300_000, model: "fast", want: 200, at: "second", upstream: "claude-sonnet"},
-		"a wrong key":                         {status: 200, size: 100, model: "fast", key: "wrong", want: 401, code: "invalid_api_key"},
-		"a wrong key while the first is down": {size: 100, model: "fast", key: "wrong", want: 401, code: "invalid_api_key"},
-		"an unknown model":                    {status: 200, size: 100, model: "zzz/m", want: 404, code: "model_not_found"},
+		"the first answers":                                   {status: 200, size: 100, model: "fast", want: 200, at: "first", upstream: "gpt-4o"},
+		"the first is busy":                                   {status: 429, size: 100, model: "fast", want: 200, at: "second", upstream: "claude-sonnet"},
+		"the first is busy with a long body":                  {status: 503, size: 300_000, model: "fast", want: 200, at: "second", upstream: "claude-sonnet"},
+		"the first is busy with a model that has no stand-in": {status: 429, size: 100, model: "first/other", want: 429, at: "first", upstream: "other"},
+		"the first is busy with a model by its own name":      {status: 429, size: 100, model: "first/gpt-4o", want: 200, at: "second", upstream: "claude-sonnet"},
+		"the first refuses what it was asked":                 {status: 400, size: 100, model: "fast", want: 400, at: "first", upstream: "gpt-4o"},
+		"the first is down":                                   {size: 100, model: "fast", want: 200, at: "second", upstream: "claude-sonnet"},
+		"the first is down with a long body":                  {size: 300_000, model: "fast", want: 200, at: "second", upstream: "claude-sonnet"},
+		"a wrong key":                                         {status: 200, size: 100, model: "fast", key: "wrong", want: 401, code: "invalid_api_key"},
+		"a wrong key while the first is down":                 {size: 100, model: "fast", key: "wrong", want: 401, code: "invalid_api_key"},
+		"an unknown model":                                    {status: 200, size: 100, model: "zzz/m", want: 404, code: "model_not_found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			auths := map[string]*authServer{

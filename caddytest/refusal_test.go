@@ -72,7 +72,7 @@ func TestAWrongProviderIsRefusedInCaddyfileAndJSON(t *testing.T) {
 		{"G02 a variable that is empty", "client_secret", "os.environ/TEST_EMPTY", "", "TEST_EMPTY is empty"},
 		{"G02 a variable that is not set", "client_secret", "{env.TEST_UNSET}", "", "TEST_UNSET is not set"},
 		{"G02 a file that is not there", "client_secret_file", "/no/such/file", "", "/no/such/file"},
-		{"G03 os.environ/ without a name", "client_secret", "os.environ/", "", "no name"},
+		{"G03 os.environ/ without a name", "client_secret", "os.environ/", "", "must be followed by the name of an environment variable"},
 		{"G06 a token URL with a fragment", "token_url", "https://idp.example.com/" + canaryValue + "#f", "", "fragment"},
 		{"G07 a relative token URL", "token_url", "/token/" + canaryValue, "", "https://"},
 		{"G07 a token URL of another scheme", "token_url", "ftp://idp/" + canaryValue, "", "https://"},
@@ -158,15 +158,15 @@ func TestAWrongCaddyfileIsRefusedWithItsLine(t *testing.T) {
 		{"G13 a timeout that is a word", "provider corp {\n" + good + "token_request {\ntimeout " + canaryValue + "\n}\n}", "", "token_request.timeout: must be a duration", ":8"},
 		{"G13 a timeout that is too long", "provider corp {\n" + good + "token_request {\ntimeout 10m\n}\n}", "", "token_request.timeout: must be", ":8"},
 		{"G13 a negative number of retries", "provider corp {\n" + good + "token_request {\nretries -1\n}\n}", "", "token_request.retries: must be", ":8"},
-		{"G13 retries that are a word", "provider corp {\n" + good + "token_request {\nretries " + canaryValue + "\n}\n}", "", "token_request.retries: is no whole number", ":8"},
+		{"G13 retries that are a word", "provider corp {\n" + good + "token_request {\nretries " + canaryValue + "\n}\n}", "", "token_request.retries: must be a whole number", ":8"},
 		{"G13 a status that is none", "provider corp {\n" + good + "token_request {\nretry_on 99\n}\n}", "", "token_request.retry_on: a status", ":8"},
 		{"G13 a token_wait of zero", "provider corp {\n" + good + "}", "token_wait 0s", "token_wait must be a duration", ":12"},
 		{"G13 a token_wait that is a word", "provider corp {\n" + good + "}", "token_wait " + canaryValue, "token_wait must be a duration", ":12"},
 		{"G13 a max_body that is no size", "provider corp {\n" + good + "}", "max_body " + canaryValue, "max_body must be a size above 0", ":12"},
 		{"G18 two values for one", "provider corp {\n" + good + "grant_type a " + canaryValue + "\n}", "", "grant_type: takes one value, not 2", ":7"},
 		{"G18 a key without a name", "provider corp {\n" + good + "}", "client_key " + canaryValue, "client_key: takes a name and one value or more", ":12"},
-		{"G19 an unknown option of the global option", "providers corp", "", "unrecognized option 'providers'", ":3"},
-		{"G19 an unknown option of the directive", "provider corp {\n" + good + "}", "max_bodies 1MiB", "unrecognized option 'max_bodies'", ":12"},
+		{"G19 an unknown option of the global option", "providers corp", "", "unknown option providers; did you mean provider?", ":3"},
+		{"G19 an unknown option of the directive", "provider corp {\n" + good + "}", "max_bodies 1MiB", "unknown option max_bodies; known are config_file, provider, client_key", ":12"},
 		{"G19 an unknown option of token_request", "provider corp {\n" + good + "token_request {\ntimeouts 1s\n}\n}", "", "token_request.timeouts: unknown field; did you mean timeout?", ":8"},
 		{"G19 a brace that is missing", "provider corp {\n" + good, "", "Caddyfile", ""},
 		{"a place that is no header", "provider corp {\n" + good + "place cookie x\n}", "", "place: is written as", ":7"},
@@ -183,8 +183,8 @@ func TestAWrongCaddyfileIsRefusedWithItsLine(t *testing.T) {
 		{"a key with an unknown option", "provider corp {\n" + good + "}", "client_key a " + canaryValue + " {\nmodel corp/x\n}", "client_key a: unknown option; its block takes models only", ":13"},
 		{"a key in the block of one", "provider corp {\n" + good + "}", "client_key a x {\n" + canaryValue + "\n}", "client_key a: unknown option", ":13"},
 		{"a key with no models", "provider corp {\n" + good + "}", "client_key a " + canaryValue + " {\nmodels\n}", "client_key a: models takes", ":13"},
-		{"unknown_model of another word", "provider corp {\n" + good + "}", "unknown_model maybe", "unknown_model is one of reject, pass, default", ":12"},
-		{"errors of another word", "provider corp {\n" + good + "}", "errors maybe", "errors is one of respond, handle", ":12"},
+		{"unknown_model of another word", "provider corp {\n" + good + "}", "unknown_model maybe", "unknown_model must be one of reject, pass, default", ":12"},
+		{"errors of another word", "provider corp {\n" + good + "}", "errors maybe", "errors must be one of respond, handle", ":12"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			caddyfile := "{\n\toauth2_llm {\n" + test.global + "\n}\n}\n:0 {\noauth2_llm {\n" + test.directive + "\n}\n}\n"
@@ -226,8 +226,8 @@ func TestAWrongDirectiveIsRefusedAtLoad(t *testing.T) {
 // G12, G18: the file's name, line and column are in the error.
 func TestAWrongConfigFileIsRefusedWithItsPlace(t *testing.T) {
 	for _, test := range []struct{ name, content, says string }{
-		{"G12 a comma too many", `{"oauth2_providers": {"p": {"client_id": "` + canaryValue + `",}}}`, "litellm_config.json:1:55: the file is no valid JSON: remove the comma"},
-		{"G12 a comment", "{\n  // " + canaryValue + "\n}", "litellm_config.json:2:3: the file is no valid JSON: JSON has no comments"},
+		{"G12 a comma too many", `{"oauth2_providers": {"p": {"client_id": "` + canaryValue + `",}}}`, "litellm_config.json:1:55: the file must be valid JSON: remove the comma"},
+		{"G12 a comment", "{\n  // " + canaryValue + "\n}", "litellm_config.json:2:3: the file must be valid JSON: JSON has no comments"},
 		{"G12 a byte order mark", "\ufeff{}", "byte order mark"},
 		{"G12 UTF-16", "{\x00}\x00", "UTF-16"},
 		{"G12 20 MB", `{"x":"` + strings.Repeat("x", 20<<20) + `"}`, "larger than 1 MiB"},

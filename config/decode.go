@@ -190,7 +190,7 @@ func (d *decoder) each(n node, path string, use func(member)) {
 func (d *decoder) unknown(m member, path string, known []string) {
 	field := join(path, shownName(m.name))
 	if m.name == "provider_name" {
-		d.fail(m.start, field, "is no field: a provider's name is the key that its object stands under; remove this field")
+		d.fail(m.start, field, "unknown field: a provider's name is the key that its object stands under; remove this field")
 		return
 	}
 	d.fail(m.start, field, "%w", unknownField(m.name, known))
@@ -228,7 +228,7 @@ func (d *decoder) integer(n node, v reflect.Value, path string) {
 	// The error of Atoi quotes the text.
 	number, err := strconv.Atoi(n.scalar.(json.Number).String())
 	if err != nil {
-		d.fail(n.start, path, "is no whole number of a sensible size")
+		d.fail(n.start, path, "must be a whole number of a sensible size")
 		return
 	}
 	v.SetInt(int64(number))

@@ -90,7 +90,7 @@ func (e Environment) read(ctx context.Context, p part) (string, error) {
 
 // noVariable is the error about a {var.NAME} whose variable nobody sets.
 func noVariable(name string) error {
-	return fmt.Errorf("%w: no variable %s is set: add var %[2]s <value>", ErrUnresolvedReference, shownName(name))
+	return fmt.Errorf("%w: no variable %s is set: add var %[2]s VALUE", ErrUnresolvedReference, shownName(name))
 }
 
 // variable reads an environment variable, which must be set (cases G02, G03).

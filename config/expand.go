@@ -196,5 +196,5 @@ func unknownVar(name string, preset *Preset) error {
 	if len(preset.Vars) == 0 {
 		return errors.New("is not used: nothing holds {var.NAME} with this name")
 	}
-	return unknownName("variable", name, sorted(preset.Vars))
+	return UnknownName("variable", name, sorted(preset.Vars))
 }

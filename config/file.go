@@ -77,7 +77,7 @@ func (d *decoder) document(n node) Providers {
 	case similar:
 		d.fail(n.start, "", "the file has no %s, but a similar name: is it misspelt?", providersKey)
 	default:
-		d.fail(n.start, "", `the file has no %s; it holds {"oauth2_providers": {"<name>": {…}}}`, providersKey)
+		d.fail(n.start, "", `the file has no %s; it holds {"oauth2_providers": {"NAME": {…}}}`, providersKey)
 	}
 	return nil
 }

@@ -155,7 +155,7 @@ func TestTheSeedsFieldsAreLiteralInAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, providers.Validate(Environment{}), "token_request.params.client", "no name of an environment variable")
+	wantError(t, providers.Validate(Environment{}), "token_request.params.client", "must be followed by the name of an environment variable")
 	delete(providers["p"].TokenRequest.Params, "client")
 	client, err := providers["p"].Client("p", Environment{})
 	if err != nil {

@@ -318,7 +318,7 @@ func TestAFingerprintThatCannotBeMade(t *testing.T) {
 		"a variable in token_url":                {`"client_id":"i","client_secret":"CANARY","token_url":"{env.UNSET}"`, "token_url", "UNSET is not set"},
 		"a variable in a path":                   {`"client_id":"i","client_secret_file":"{env.UNSET}","token_url":"https://CANARY"`, "client_secret_file", "UNSET is not set"},
 		"a template that is wrong":               {`"client_id":"{CANARY","client_secret":"s","token_url":"https://CANARY"`, "client_id", "has no"},
-		"a word that is wrong":                   {validFields + `,"auth_method":"CANARY"`, "auth_method", "is none of"},
+		"a word that is wrong":                   {validFields + `,"auth_method":"CANARY"`, "auth_method", "must be one of"},
 		"a token of nobody":                      {validFields + `,"scope":"{token.q}"`, "scope", "no provider of this name is declared"},
 		"a provider that needs its own token":    {validFields + `,"scope":"{token.p}"`, "scope", "p → p"},
 		"another provider that cannot be hashed": {validFields + `,"scope":"{token.r}"`, "", ""},

@@ -127,7 +127,7 @@ func TestTheCataloguesTokensMayEndOtherwise(t *testing.T) {
 		}
 		for _, value := range []string{"0", "-1", `"0"`, `"-1"`, "0.0", `"soon"`, "true", "{}"} {
 			failed := entry.with(t, member, value).refused(t, all, tokens.CodeInvalidResponse)
-			if !strings.Contains(failed.Error(), "expires_in is no number above 0") {
+			if !strings.Contains(failed.Error(), "expires_in must be a number above 0") {
 				t.Errorf("%s: got %v", value, failed)
 			}
 		}

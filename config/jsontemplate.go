@@ -38,8 +38,8 @@ func (t *JSONTemplate) UnmarshalJSON(data []byte) error {
 	if problem != nil {
 		lines := lineCounter{data: data}
 		line, column := lines.at(problem.offset)
-		text := strings.TrimPrefix(problem.err.Error(), "the file is no valid JSON: ")
-		return fmt.Errorf("is no valid JSON, at its line %d, column %d: %s", line, column, text)
+		text := strings.TrimPrefix(problem.err.Error(), "the file must be valid JSON: ")
+		return fmt.Errorf("must be valid JSON; see its line %d, column %d: %s", line, column, text)
 	}
 	if name, found := document.repeated(); found {
 		return fmt.Errorf("%s is set twice; keep one of them", shownName(name))

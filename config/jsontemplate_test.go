@@ -71,7 +71,7 @@ func TestAWrongBodyIsRefused(t *testing.T) {
 		"a placeholder in a name":          {`"body":{"a":[{"{env.ID}":"CANARY"}]}`, "token_request.body", "a name holds a brace"},
 		"a GET":                            {`"body":{"a":"CANARY"},"method":"GET"`, "token_request.encoding", "a GET request has no body"},
 		"an open brace":                    {`"body":{"a":["CANARY{"]}`, body, `write a literal brace as \{`},
-		"an unknown placeholder":           {`"body":{"a":{"b":"{CANARY}"}}`, body, "a name in braces is none of"},
+		"an unknown placeholder":           {`"body":{"a":{"b":"{CANARY}"}}`, body, "a name in braces must be one of"},
 		"a variable that is not set":       {`"body":{"a":{"b":"CANARY{env.UNSET}"}}`, body, "UNSET is not set"},
 		"a file that is missing":           {`"body":{"a":{"b":"CANARY{file./missing}"}}`, body, "the file /missing cannot be read"},
 		"{model}":                          {`"body":{"a":"CANARY{model}"}`, body, "{model} can stand in base_url only"},

@@ -89,7 +89,7 @@ func (p *Provider) completeJWT(f *faults, r *request) {
 	j, secret := &p.JWT, r.authMethod == tokens.ClientSecretJWT
 	if !j.isSet() {
 		if r.signs() && !secret {
-			f.add("jwt", "is missing: something has to sign; write a block with alg and key_file")
+			f.add("jwt", "is missing: a JWT must be signed; write a block with alg and key_file")
 		}
 		return
 	}

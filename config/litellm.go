@@ -25,5 +25,5 @@ func LiteLLMHint(name string) string {
 	if !slices.Contains(liteLLMProviders, strings.ToLower(name)) {
 		return ""
 	}
-	return "LiteLLM and CrewAI take this name for themselves: their clients have to write openai/" + name + "/<model>"
+	return "LiteLLM and CrewAI take this name for themselves: their clients have to write openai/" + name + "/MODEL"
 }

@@ -16,7 +16,7 @@ func TestLocatedFieldsAreNamedInErrors(t *testing.T) {
 	for _, want := range []string{
 		"imported:7: provider p: scope: holds an empty value",
 		"Caddyfile:2: provider p: auth_method: ",
-		"Caddyfile:9: provider p: token_request.method: is none of",
+		"Caddyfile:9: provider p: token_request.method: must be one of",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
@@ -37,8 +37,8 @@ func TestValidateLiteralsFindsWhatNoEnvironmentCanMend(t *testing.T) {
 		"a name":                    {"a/b", validFields, "may only hold letters"},
 		"a URL":                     {"p", `"token_url":"ftp://CANARY"`, "token_url: must begin with https://"},
 		"a scope":                   {"p", `"scope":"CANARY "`, "scope: holds an empty value"},
-		"a placeholder":             {"p", `"client_id":"{CANARY}"`, "client_id: a name in braces is none of"},
-		"a word":                    {"p", `"auth_method":"CANARY"`, "auth_method: is none of"},
+		"a placeholder":             {"p", `"client_id":"{CANARY}"`, "client_id: a name in braces must be one of"},
+		"a word":                    {"p", `"auth_method":"CANARY"`, "auth_method: must be one of"},
 		"a file in a word":          {"p", `"auth_method":"{file./CANARY}"`, "auth_method: {file} cannot stand here"},
 		"a grant without its token": {"p", `"grant_type":"refresh_token"`, ""},
 		"a parameter":               {"p", `"token_request":{"params":{"scope":"CANARY"}}`, "token_request.params.scope: set the provider's field"},
@@ -57,8 +57,8 @@ func TestValidateLiteralsFindsWhatNoEnvironmentCanMend(t *testing.T) {
 		"a default, none other set": {"p", `"preset":"sap_ai_core","header_up":{"set":{"Host":["CANARY"]}}`, "header_up.set.Host: belongs to the connection"},
 		"a limit, a file elsewhere": {"p", `"preset":"sap_ai_core_x509","vars":{"certificate_file":"{env.UNSET}"},"token_request":{"retries":11}`, "token_request.retries: must be"},
 		"a wrong JWT":               {"p", `"preset":"vertex_service_account","jwt":{"ttl":"25h"}`, "jwt.ttl: must be at least 1s and at most 24h"},
-		"a wrong unit":              {"p", `"token_response":{"expiry":[{"path":"CANARY","unit":"CANARY"}]}`, "token_response.expiry: a unit is none of"},
-		"a wrong source":            {"p", `"source":"CANARY"`, "source: is none of request"},
+		"a wrong unit":              {"p", `"token_response":{"expiry":[{"path":"CANARY","unit":"CANARY"}]}`, "token_response.expiry: a unit must be one of"},
+		"a wrong source":            {"p", `"source":"CANARY"`, "source: must be one of request"},
 		"a wrong transport":         {"p", `"token_request":{"transport":{"CANARY":1}}`, "token_request.transport: names no transport module"},
 		"a wrong body":              {"p", `"token_request":{"body":{"a":"CANARY"},"encoding":"form"}`, "token_request.body: is sent with"},
 		"a preset alone":            {"p", `"preset":"github_app"`, ""},

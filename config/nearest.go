@@ -12,9 +12,11 @@ func UnknownField(provider, within, name string, known []string) error {
 	return &ConfigurationError{Provider: provider, Field: join(within, shownName(name)), Err: unknownField(name, known)}
 }
 
-func unknownField(name string, known []string) error { return unknownName("field", name, known) }
+func unknownField(name string, known []string) error { return UnknownName("field", name, known) }
 
-func unknownName(kind, name string, known []string) error {
+// UnknownName is the error about a name that there is not, of a kind such as
+// "field". It guesses which of the known ones was meant, or lists them.
+func UnknownName(kind, name string, known []string) error {
 	if guess := Nearest(name, known); guess != "" {
 		return fmt.Errorf("unknown %s; did you mean %s?", kind, guess)
 	}

@@ -88,7 +88,7 @@ func readMember(path, member string) (string, error) {
 	}
 	// json.Valid, not gjson.Valid: the latter can exhaust the stack.
 	if !json.Valid(content) {
-		return "", fmt.Errorf("%w: the file %s is no JSON", ErrUnresolvedReference, shownPath(path))
+		return "", fmt.Errorf("%w: the file %s must be JSON", ErrUnresolvedReference, shownPath(path))
 	}
 	value := gjson.GetBytes(content, member).String()
 	if value == "" {

@@ -140,7 +140,7 @@ func word[T ~string](f *faults, environment Environment, field string, t Templat
 	if near := Nearest(text, known); near != "" {
 		guess = "; did you mean " + near + "?"
 	}
-	f.add(field, "is none of %s%s", strings.Join(known, ", "), guess)
+	f.add(field, "must be one of %s%s", strings.Join(known, ", "), guess)
 	return standard
 }
 

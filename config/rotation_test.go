@@ -33,7 +33,7 @@ func TestRotatedFilesAreUsedAtOnce(t *testing.T) {
 	}{
 		"a key": {
 			signer + `"alg":"RS256","key_file":"<x>"}`, privatePEM(rsaKey()), privatePEM(otherKey()), rsaKey().Public(), otherKey().Public(),
-			"CANARY", "jwt.key_file", "the file <x> is no private key",
+			"CANARY", "jwt.key_file", "the file <x> must be a private key",
 		},
 		"a key that becomes one of another kind": {
 			signer + `"alg":"RS256","key_file":"<x>"}`, privatePEM(rsaKey()), privatePEM(otherKey()), rsaKey().Public(), otherKey().Public(),
@@ -41,11 +41,11 @@ func TestRotatedFilesAreUsedAtOnce(t *testing.T) {
 		},
 		"a key in a JSON file": {
 			signer + `"alg":"RS256","key":"{json.<x>#private_key}"}`, account(rsaKey()), account(otherKey()), rsaKey().Public(), otherKey().Public(),
-			`{"private_key":"CANARY"}`, "jwt.key", "the file <x> is no private key",
+			`{"private_key":"CANARY"}`, "jwt.key", "the file <x> must be a private key",
 		},
 		"a JSON file that becomes none": {
 			signer + `"alg":"RS256","key":"{json.<x>#private_key}"}`, account(rsaKey()), account(otherKey()), rsaKey().Public(), otherKey().Public(),
-			`CANARY`, "jwt.key", "the file <x> is no JSON",
+			`CANARY`, "jwt.key", "the file <x> must be JSON",
 		},
 		"a secret": {
 			secretJWT, hsKey, other, []byte(hsKey), []byte(other), "CANARY", "client_secret_file", "the file <x> is shorter than 16 bytes",
@@ -191,8 +191,8 @@ func TestValuesOfAJSONFileAreReadAnew(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]struct{ content, want string }{
-		"no JSON":             {`CANARY`, "the file " + path + " is no JSON"},
-		"half of it":          {`{"a":{"id":"CANARY"`, "is no JSON"},
+		"no JSON":             {`CANARY`, "the file " + path + " must be JSON"},
+		"half of it":          {`{"a":{"id":"CANARY"`, "must be JSON"},
 		"no such member":      {`{"n":"CANARY"}`, "has no member a.id"},
 		"an empty member":     {`{"a":{"id":""},"n":"CANARY"}`, "has no member a.id"},
 		"a member of nothing": {`{"a":{"id":null}}`, "has no member a.id"},

@@ -42,7 +42,7 @@ func checkURL(text string) error {
 	address, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return errors.New("is no valid URL: it must begin with https://, and a host")
+		return errors.New("must be a URL, such as https://host.example.com/path")
 	case address.Scheme != "http" && address.Scheme != "https":
 		return errors.New("must begin with https:// (or http://)")
 	case address.User != nil:

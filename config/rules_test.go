@@ -85,7 +85,7 @@ var tokenURLs = map[string]struct{ url, want string }{
 	"G07 relative":                           {"/oauth/CANARY", "must begin with https://"},
 	"G07 without a scheme":                   {"CANARY.com/token", "must begin with https://"},
 	"G07 without a scheme, with a port":      {"CANARY.com:443/token", "must begin with https://"},
-	"G07 an address without a scheme":        {"127.0.0.1:8080/CANARY", "is no valid URL"},
+	"G07 an address without a scheme":        {"127.0.0.1:8080/CANARY", "must be a URL, such as https://host.example.com/path"},
 	"G07 relative to a scheme":               {"//CANARY.com/token", "must begin with https://"},
 	"G07 the seed's own wrong URL":           {"not-a-url", "must begin with https://"},
 	"G07 no host":                            {"https:///CANARY", "has no host"},
@@ -96,10 +96,10 @@ var tokenURLs = map[string]struct{ url, want string }{
 	"port 65536":                             {"https://example.com:65536/CANARY", "has a port"},
 	"port 0":                                 {"https://example.com:0/CANARY", "has a port"},
 	"a colon without a port":                 {"https://example.com:/CANARY", "has a port"},
-	"a port that is a word":                  {"https://example.com:CANARY/", "is no valid URL"},
-	"an escape that is none":                 {"https://example.com/%zzCANARY", "is no valid URL"},
-	"a bracket that is not closed":           {"https://[::1/CANARY", "is no valid URL"},
-	"a backslash that hides the host":        {`https://example.com\@CANARY.com/`, "is no valid URL"},
+	"a port that is a word":                  {"https://example.com:CANARY/", "must be a URL, such as https://host.example.com/path"},
+	"an escape that is none":                 {"https://example.com/%zzCANARY", "must be a URL, such as https://host.example.com/path"},
+	"a bracket that is not closed":           {"https://[::1/CANARY", "must be a URL, such as https://host.example.com/path"},
+	"a backslash that hides the host":        {`https://example.com\@CANARY.com/`, "must be a URL, such as https://host.example.com/path"},
 	"a variable that holds user information": {"os.environ/URL", "holds a user name or password"},
 }
 

@@ -32,7 +32,7 @@ func (s Source) parse() (kind string, file Path, err error) {
 	case (kind == SourceRequest || kind == SourceSelfSigned) && path == "":
 		return kind, "", nil
 	}
-	return SourceRequest, "", errors.New("is none of request, self_signed, file <path>")
+	return SourceRequest, "", errors.New("must be one of request, self_signed, file PATH")
 }
 
 // ResolvePaths returns the source with a relative path made absolute against a
@@ -83,7 +83,7 @@ func (p *Provider) Fetcher(name string, environment Environment, logger *zap.Log
 	switch r.source {
 	case SourceSelfSigned:
 		if r.jwt == nil {
-			return nil, p.misconfigured(name, "jwt", errors.New("is missing: something has to sign"))
+			return nil, p.misconfigured(name, "jwt", errors.New("is missing: a JWT must be signed; write a block with alg and key_file"))
 		}
 		return &tokens.SelfSigned{Provider: name, JWT: r.jwt.orNil(), TTL: r.jwt.TTL, Response: p.TokenResponse.rules()}, nil
 	case SourceFile:

@@ -12,13 +12,13 @@ func TestAWrongSourceIsRefused(t *testing.T) {
 	files := signingFiles(t)
 	const own = `"source":"self_signed","jwt":{"alg":"RS256","key_file":"<rsa>"}`
 	for name, test := range map[string]struct{ fields, field, want string }{
-		"an unknown source":                   {validFields + `,"source":"CANARY"`, "source", "is none of request, self_signed, file <path>"},
-		"a file without a path":               {`"source":"file"`, "source", "is none of request"},
-		"a file with a path of spaces":        {`"source":"file  "`, "source", "is none of request"},
-		"a word behind request":               {validFields + `,"source":"request CANARY"`, "source", "is none of request"},
-		"a word behind self_signed":           {`"source":"self_signed CANARY"`, "source", "is none of request"},
-		"a source in capitals":                {validFields + `,"source":"Request"`, "source", "is none of request"},
-		"a variable as source":                {validFields + `,"source":"os.environ/ID"`, "source", "is none of request"},
+		"an unknown source":                   {validFields + `,"source":"CANARY"`, "source", "must be one of request, self_signed, file PATH"},
+		"a file without a path":               {`"source":"file"`, "source", "must be one of request"},
+		"a file with a path of spaces":        {`"source":"file  "`, "source", "must be one of request"},
+		"a word behind request":               {validFields + `,"source":"request CANARY"`, "source", "must be one of request"},
+		"a word behind self_signed":           {`"source":"self_signed CANARY"`, "source", "must be one of request"},
+		"a source in capitals":                {validFields + `,"source":"Request"`, "source", "must be one of request"},
+		"a variable as source":                {validFields + `,"source":"os.environ/ID"`, "source", "must be one of request"},
 		"a file that is missing":              {`"source":"file /missing"`, "source", "the file /missing cannot be read"},
 		"a path with another placeholder":     {`"source":"file /CANARY{uuid}"`, "source", "a path may hold {env.NAME}"},
 		"a path with the token of a provider": {`"source":"file /CANARY{token.p}"`, "source", "a path may hold {env.NAME}"},

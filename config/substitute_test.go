@@ -137,7 +137,7 @@ func TestAVariableThatIsNotSetIsNamed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantError(t, providers.Validate(testEnvironment()), test.field, "no variable x is set: add var x <value>")
+			wantError(t, providers.Validate(testEnvironment()), test.field, "no variable x is set: add var x VALUE")
 		})
 	}
 }

@@ -68,10 +68,10 @@ const (
 // The errors of a template do not repeat what stands in braces: it may be a
 // piece of a secret whose braces were meant literally.
 var (
-	errNoVariable = errors.New("os.environ/ is followed by no name of an environment variable")
+	errNoVariable = errors.New("os.environ/ must be followed by the name of an environment variable")
 
 	errUnclosed = errors.New(`a "{" has no "}"; write a literal brace as \{`)
-	errUnknown  = errors.New(`a name in braces is none of {env.NAME}, {file.PATH}, {json.PATH#MEMBER}, {token.PROVIDER}, {jwt}, {key_fingerprint}, {uuid}, {now}, {now_ms}, {token_url}, {var.NAME}; write a literal brace as \{`)
+	errUnknown  = errors.New(`a name in braces must be one of {env.NAME}, {file.PATH}, {json.PATH#MEMBER}, {token.PROVIDER}, {jwt}, {key_fingerprint}, {uuid}, {now}, {now_ms}, {token_url}, {var.NAME}; write a literal brace as \{`)
 	errModel    = errors.New("{model} can stand in base_url only")
 	errNameless = errors.New("a placeholder has no name behind its dot")
 	errNeedsJWT = errors.New("{jwt} and {key_fingerprint} need a jwt block")

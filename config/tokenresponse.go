@@ -56,7 +56,7 @@ func (t *TokenResponse) validate(f *faults) {
 	for _, rule := range t.Expiry {
 		checkPlace(f, "token_response.expiry", rule.Path)
 		if !slices.Contains(units, tokens.ExpiryUnit(rule.Unit)) {
-			f.add("token_response.expiry", "a unit is none of seconds, unix, unix_ms, rfc3339, auto")
+			f.add("token_response.expiry", "a unit must be one of seconds, unix, unix_ms, rfc3339, auto")
 		}
 	}
 	if t.DefaultTTL < 0 {

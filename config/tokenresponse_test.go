@@ -12,10 +12,10 @@ import (
 
 func TestAWrongTokenResponseIsRefused(t *testing.T) {
 	for name, test := range map[string]struct{ response, field, want string }{
-		"an unknown unit":          {`"expiry":[{"path":"CANARY","unit":"CANARY"}]`, "token_response.expiry", "a unit is none of seconds, unix, unix_ms, rfc3339, auto"},
-		"no unit":                  {`"expiry":[{"path":"CANARY"}]`, "token_response.expiry", "a unit is none of"},
-		"a unit in capitals":       {`"expiry":[{"path":"CANARY","unit":"Seconds"}]`, "token_response.expiry", "a unit is none of"},
-		"the second rule":          {`"expiry":[{"path":"a","unit":"auto"},{"path":"CANARY","unit":"minutes"}]`, "token_response.expiry", "a unit is none of"},
+		"an unknown unit":          {`"expiry":[{"path":"CANARY","unit":"CANARY"}]`, "token_response.expiry", "a unit must be one of seconds, unix, unix_ms, rfc3339, auto"},
+		"no unit":                  {`"expiry":[{"path":"CANARY"}]`, "token_response.expiry", "a unit must be one of"},
+		"a unit in capitals":       {`"expiry":[{"path":"CANARY","unit":"Seconds"}]`, "token_response.expiry", "a unit must be one of"},
+		"the second rule":          {`"expiry":[{"path":"a","unit":"auto"},{"path":"CANARY","unit":"minutes"}]`, "token_response.expiry", "a unit must be one of"},
 		"an empty path":            {`"token":["a",""]`, "token_response.token", "a path is empty, or names no header"},
 		"a rule without a path":    {`"expiry":[{"unit":"unix"}]`, "token_response.expiry", "a path is empty, or names no header"},
 		"a header without a name":  {`"token":["header:"]`, "token_response.token", "names no header"},

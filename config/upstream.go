@@ -153,7 +153,7 @@ func (b *BaseURL) check() error {
 	}
 	address, err := url.Parse(text)
 	if err != nil {
-		return errors.New("is no valid URL")
+		return errors.New("must be a URL, such as https://host.example.com/path")
 	}
 	if len(b.segments) == 1 {
 		b.fixed = address

@@ -164,7 +164,7 @@ func checkHeaderNames(f *faults, field string, headers map[string][]Template) []
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !IsHeaderName(name):
-			f.add(field, "a name is no name of a header")
+			f.add(field, "a name must be the name of a header")
 		case isConnectionHeader(name):
 			f.add(field+"."+name, "belongs to the connection and cannot be set here")
 		case slices.Contains(names, canonical):
@@ -201,7 +201,7 @@ func (p *Provider) validatePlace(f *faults) {
 	}
 	switch place := p.EffectivePlace(); {
 	case !IsHeaderName(place.Header):
-		f.add("place.header", "is no name of a header")
+		f.add("place.header", "must be the name of a header")
 	case isConnectionHeader(place.Header):
 		f.add("place.header", "%s belongs to the connection: a token in it would not arrive", place.Header)
 	case strings.HasPrefix(place.Prefix, osEnviron) || strings.Contains(place.Prefix, "{"):
@@ -218,7 +218,7 @@ func (p *Provider) validateQueryPlace(f *faults) {
 	case p.Place.Header != "" || p.Place.Prefix != nil:
 		f.add("place.query", "is set beside place.header; keep one of them")
 	case strings.ContainsFunc(p.Place.Query, func(r rune) bool { return r <= ' ' || r >= 0x7F || strings.ContainsRune("&=#+%;{}", r) }):
-		f.add("place.query", "is no plain name of a query parameter")
+		f.add("place.query", "must be the plain name of a query parameter")
 	}
 }
 

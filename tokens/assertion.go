@@ -81,7 +81,7 @@ func (a *Assertion) Read(ctx context.Context) (Secret, error) {
 	}
 	payload, err := json.Marshal(claims)
 	if err != nil {
-		return Secret{}, &AssertionError{"claims", errors.New("are no JSON")}
+		return Secret{}, &AssertionError{"claims", errors.New("must be JSON")}
 	}
 	signed, err := signer.Sign(payload)
 	if err != nil {
@@ -149,7 +149,7 @@ func (a *Assertion) signer(ctx context.Context) (jose.Signer, error) {
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(a.Algorithm), Key: key.forSigner()}, options)
 	if err != nil {
-		return nil, &AssertionError{"alg", errors.New("is none of the supported ones")}
+		return nil, &AssertionError{"alg", errors.New("must be one of the supported ones")}
 	}
 	return signer, nil
 }

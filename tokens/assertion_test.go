@@ -197,8 +197,8 @@ func TestAnAssertionThatCannotBeSignedSaysWhy(t *testing.T) {
 		{"a key of another algorithm", "key", "is a secret, but RS256 needs an RSA key", func(a *Assertion) {
 			a.Algorithm, a.Key = "RS256", Literal(`{"kty":"oct","k":"Y0FuYXJ5LWNsYWltLWxvbmc"}`)
 		}},
-		{"an algorithm that there is not", "alg", "none of the supported ones", func(a *Assertion) { a.Algorithm = "HS1" }},
-		{"a claim that is no JSON", "claims", "are no JSON", func(a *Assertion) { a.Claims = []Parameter{{"a", Literal(secret)}} }},
+		{"an algorithm that there is not", "alg", "must be one of the supported ones", func(a *Assertion) { a.Algorithm = "HS1" }},
+		{"a claim that is no JSON", "claims", "must be JSON", func(a *Assertion) { a.Claims = []Parameter{{"a", Literal(secret)}} }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := newAssertion(t, "HS256")

@@ -39,7 +39,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 		{"T12 an empty object", exchange{body: `{}`}, CodeInvalidResponse, true, "no access_token"},
 		{"T12 an empty token", exchange{body: `{"access_token":""}`}, CodeInvalidResponse, true, "no access_token"},
 		{"T12 a list", exchange{body: `[]`}, CodeInvalidResponse, true, "no access_token"},
-		{"a token that is no string", exchange{body: `{"access_token":17}`}, CodeInvalidResponse, false, "no string"},
+		{"a token that is no string", exchange{body: `{"access_token":17}`}, CodeInvalidResponse, false, "the token must be a string"},
 		{"T13 a web page with 200", exchange{body: "<html>canary", header: html}, CodeInvalidResponse, true, "text/html"},
 		{"T13 a web page with 502", exchange{status: 502, body: "<html>canary", header: html}, CodeUnavailable, true, "text/html"},
 		{"T13 a web page with 503", exchange{status: 503, body: "<html>canary", header: html}, CodeUnavailable, true, "text/html"},

@@ -83,9 +83,9 @@ func parseJWK(text string) (signingKey, error) {
 
 var (
 	errPublicKey    = errors.New("is a public key; signing needs the private one")
-	errEncryptedKey = errors.New("is encrypted: decrypt it first, with openssl pkey -in <file> -out <new file>")
-	errOpenSSHKey   = errors.New("is in OpenSSH's format: convert it with ssh-keygen -p -m PKCS8 -f <file>")
-	errNoKey        = errors.New("is no private key: write PEM (PKCS #1, PKCS #8 or SEC 1), or a JSON Web Key")
+	errEncryptedKey = errors.New("is encrypted: decrypt it first, with openssl pkey -in FILE -out NEW_FILE")
+	errOpenSSHKey   = errors.New("is in OpenSSH's format: convert it with ssh-keygen -p -m PKCS8 -f FILE")
+	errNoKey        = errors.New("must be a private key: write PEM (PKCS #1, PKCS #8 or SEC 1), or a JSON Web Key")
 )
 
 // unescapeLines makes lines of a PEM text whose line breaks are written as \n, as

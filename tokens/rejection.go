@@ -43,7 +43,7 @@ func (m *Manager) Reject(t *Token) bool {
 	m.current.Store(nil)
 	m.notBefore = 0
 	m.settle()
-	m.logger().Warn("the upstream answered 401: the token is dropped and replaced",
+	m.logger().Warn("the upstream has refused the token: it is dropped and replaced",
 		zap.String("provider", m.provider))
 	return true
 }

@@ -81,7 +81,7 @@ func TestRefusedTokensAreLoggedAsOftenAsTheyAreDropped(t *testing.T) {
 				m.Reject(token)
 			}
 		}
-		if dropped, limited := logs.FilterMessageSnippet("the token is dropped").Len(), logs.FilterMessageSnippet("has refused several tokens").Len(); dropped != 3 || limited != 1 {
+		if dropped, limited := logs.FilterMessageSnippet("the upstream has refused the token: it is dropped and replaced").Len(), logs.FilterMessageSnippet("has refused several tokens").Len(); dropped != 3 || limited != 1 {
 			t.Errorf("%d lines about dropped tokens and %d about the limit, want 3 and 1", dropped, limited)
 		}
 	})

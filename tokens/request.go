@@ -131,7 +131,7 @@ func (c *Client) render(ctx context.Context, p *prepared, parameters url.Values,
 	target, err := url.Parse(address.Reveal())
 	if err != nil || target.Host == "" {
 		// The cause of url.Parse holds the whole URL, its query too.
-		return &AuthenticationError{Provider: c.Provider, Code: CodeRefused, Err: errors.New("token_url is no absolute URL")}
+		return &AuthenticationError{Provider: c.Provider, Code: CodeRefused, Err: errors.New("token_url must be an absolute URL")}
 	}
 	p.endpoint = (&url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path}).String()
 	for _, values := range target.Query() {
@@ -183,7 +183,7 @@ func (c *Client) jsonBody(ctx context.Context, p *prepared, parameters url.Value
 		decoder.UseNumber()
 		// null is read without an error, and leaves no map.
 		if err := decoder.Decode(&members); err != nil || members == nil || decoder.More() {
-			return "", &AuthenticationError{Provider: c.Provider, Code: CodeRefused, Err: errors.New("the body of the token request is no JSON object")}
+			return "", &AuthenticationError{Provider: c.Provider, Code: CodeRefused, Err: errors.New("the body of the token request must be a JSON object")}
 		}
 		p.sensitive.addNested(members)
 	}

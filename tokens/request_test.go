@@ -52,7 +52,7 @@ func TestABodyThatIsNoJSONObjectIsNotSent(t *testing.T) {
 		c.Encoding, c.Body = EncodingJSON, Literal(body)
 		_, err := c.Fetch(t.Context())
 		failed, ok := errors.AsType[*AuthenticationError](err)
-		if !ok || failed.Code != CodeRefused || failed.Temporary() || !contains(err.Error(), "is no JSON object") || contains(err.Error(), "cAnary") || e.request != nil {
+		if !ok || failed.Code != CodeRefused || failed.Temporary() || !contains(err.Error(), "must be a JSON object") || contains(err.Error(), "cAnary") || e.request != nil {
 			t.Errorf("%s: got %v, sent %q", body, err, e.sent)
 		}
 	}

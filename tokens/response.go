@@ -88,7 +88,7 @@ func isError(e gjson.Result) bool {
 // readToken makes a token of what a good answer holds.
 func (c *Client) readToken(rules TokenResponse, content content, value gjson.Result, start time.Time) (Token, error) {
 	if value.Type != gjson.String {
-		return Token{}, errors.New("the token is no string")
+		return Token{}, errors.New("the token must be a string")
 	}
 	if !isSendable(value.Str) {
 		return Token{}, errors.New("the token holds a character that a header may not carry")

@@ -90,9 +90,9 @@ func (u ExpiryUnit) read(value gjson.Result, start time.Time) (time.Duration, er
 	lifetime, ok := u.parse(value, start)
 	switch {
 	case !ok && (u == ExpiryRFC3339 || u == ExpiryAuto):
-		return 0, errors.New("is no date such as 2030-01-02T15:04:05Z")
+		return 0, errors.New("must be a date such as 2030-01-02T15:04:05Z")
 	case !ok || lifetime <= 0 && u == ExpirySeconds:
-		return 0, errors.New("is no number above 0")
+		return 0, errors.New("must be a number above 0")
 	case lifetime <= 0:
 		return 0, errors.New("is in the past: check its unit, and the clocks of this machine and of the server")
 	}

@@ -15,8 +15,8 @@ func TestEveryUnitInEveryForm(t *testing.T) {
 	// 1900000000 since 1970.
 	start := time.Date(2030, 3, 17, 17, 46, 40, 0, time.UTC)
 	const (
-		noNumber = "is no number above 0"
-		noDate   = "is no date such as"
+		noNumber = "must be a number above 0"
+		noDate   = "must be a date such as"
 		past     = "is in the past"
 		anHour   = time.Hour
 	)
@@ -159,7 +159,7 @@ func TestTheFirstPlaceThatHoldsSomethingHasTheToken(t *testing.T) {
 		{"a form with another name", []string{"tok"}, http.Header{"Content-Type": {formType}}, `tok=t1&expires_in=60`, "t1", ""},
 		{"a form labelled text/plain", []string{"a", "tok"}, http.Header{"Content-Type": {"text/plain"}}, `tok=t1`, "t1", ""},
 		{"none of the places", []string{"a", "header:X-B"}, nil, `{"access_token":"t0"}`, "", "the answer holds no a or header:X-B (application/json)"},
-		{"an object", []string{"a", "b"}, nil, `{"a":{"x":1},"b":"t2"}`, "", "the token is no string"},
+		{"an object", []string{"a", "b"}, nil, `{"a":{"x":1},"b":"t2"}`, "", "the token must be a string"},
 		{"a header that a request may not carry", []string{"header:X-Token"}, http.Header{"X-Token": {"two words"}}, ``, "", "a header may not carry"},
 		{"T11 an error in a 200 answer", []string{"tok"}, nil, `{"error":"invalid_scope","tok":"t1"}`, "", "invalid_scope"},
 		{"T23 another type of token", []string{"tok"}, nil, `{"tok":"t1","token_type":"DPoP"}`, "", "token_type is not Bearer"},
@@ -228,8 +228,8 @@ func TestTheFirstRuleThatHoldsSomethingSaysWhenTheTokenEnds(t *testing.T) {
 		{"max_ttl bounds a rule", two, `"expires_in":86400`, "t", 3 * time.Hour, ""},
 		{"max_ttl bounds exp", two, `"x":1`, jwt(`{"exp":1e300}`), 3 * time.Hour, ""},
 		{"the first is zero", two, `"expires_in":60,"expires_on":0`, "t", 0, "expires_on is in the past"},
-		{"the first is no number", two, `"expires_in":60,"expires_on":"soon"`, "t", 0, "expires_on is no number above 0"},
-		{"the second is negative", two, `"expires_in":-60`, "t", 0, "expires_in is no number above 0"},
+		{"the first is no number", two, `"expires_in":60,"expires_on":"soon"`, "t", 0, "expires_on must be a number above 0"},
+		{"the second is negative", two, `"expires_in":-60`, "t", 0, "expires_in must be a number above 0"},
 		{"a date that has passed", nested, `"data":{"end":"1999-12-31T23:59:59Z"}`, "t", 0, "data.end is in the past: check its unit, and the clocks"},
 		{"an exp that has passed", two, `"x":1`, jwt(`{"exp":946684800}`), 0, "by its exp claim"},
 	} {
