@@ -57,7 +57,8 @@ func TestTheAdviceOfAFailureEndsWhereAnErrorRouteGoesOn(t *testing.T) {
 			r := chatRequest([]byte(`{"model":"corp/gpt-4o"}`))
 			delete(r.Header, "Authorization")
 			maps.Copy(r.Header, test.header)
-			r = withCaddyContext(r)
+			// What the gateway holds of the request is given back with its context.
+			r = withCaddyContext(r.WithContext(t.Context()))
 			w := httptest.NewRecorder()
 			if err := first.ServeHTTP(w, r, test.next); err == nil {
 				t.Fatalf("the first directive has answered %d %s", w.Code, w.Body)
