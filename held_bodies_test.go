@@ -99,7 +99,7 @@ func newLLM(t *testing.T, http2 bool, answer http.HandlerFunc) *httptest.Server 
 	server := httptest.NewUnstartedServer(answer)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if http2 {
-		server.EnableHTTP2, server.TLS = true, new(tls.Config) //nolint:gosec // httptest sets the rest
+		server.EnableHTTP2, server.TLS = true, new(tls.Config)
 		server.StartTLS()
 	} else {
 		server.Start()
