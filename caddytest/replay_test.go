@@ -36,7 +36,9 @@ func replayedRequests() map[string]replayedRequest {
 		"JSON in chunks":                   {body: jsonOf(100_000), chunked: true},
 		"JSON with trailers":               {body: jsonOf(100_000), chunked: true, trailer: http.Header{"X-Checksum": {"1"}}},
 		"no JSON, for a default provider":  {path: "/v1/x", contentType: "audio/wav", body: strings.Repeat("RIFF", 30_000)},
-		"no JSON, in chunks with trailers": {path: "/v1/x", contentType: "audio/wav", body: strings.Repeat("RIFF", 30_000), chunked: true, trailer: http.Header{"X-Checksum": {"1"}}},
+		// A server of HTTP/2 that refuses a body early may end the connection when the
+		// trailers come: only a request that may be repeated survives that.
+		"no JSON, in chunks with trailers": {path: "/v1/audio/transcriptions", contentType: "audio/wav", body: strings.Repeat("RIFF", 30_000), chunked: true, trailer: http.Header{"X-Checksum": {"1"}}},
 	}
 	for name, size := range map[string]int{"JSON of 1 KB": 1 << 10, "JSON of 64 KB": 64 << 10, "JSON of 1 MB": 1 << 20, "JSON of exactly max_body": replayedMaxBody} {
 		requests[name] = replayedRequest{body: jsonOf(size)}
