@@ -31,11 +31,11 @@ func replayedRequests() map[string]replayedRequest {
 	const form = "multipart/form-data; boundary=b"
 	file := "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n%sgpt-4o\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n" + strings.Repeat("RIFF", 20_000) + "\r\n--b--\r\n"
 	requests := map[string]replayedRequest{
-		"a request without a body":         {method: http.MethodGet, path: "/v1/models/corp%2Fgpt-4o"},
-		"a form":                           {path: "/v1/audio/transcriptions", contentType: form, body: fmt.Sprintf(file, "corp/"), routed: fmt.Sprintf(file, "")},
-		"JSON in chunks":                   {body: jsonOf(100_000), chunked: true},
-		"JSON with trailers":               {body: jsonOf(100_000), chunked: true, trailer: http.Header{"X-Checksum": {"1"}}},
-		"no JSON, for a default provider":  {path: "/v1/x", contentType: "audio/wav", body: strings.Repeat("RIFF", 30_000)},
+		"a request without a body":        {method: http.MethodGet, path: "/v1/models/corp%2Fgpt-4o"},
+		"a form":                          {path: "/v1/audio/transcriptions", contentType: form, body: fmt.Sprintf(file, "corp/"), routed: fmt.Sprintf(file, "")},
+		"JSON in chunks":                  {body: jsonOf(100_000), chunked: true},
+		"JSON with trailers":              {body: jsonOf(100_000), chunked: true, trailer: http.Header{"X-Checksum": {"1"}}},
+		"no JSON, for a default provider": {path: "/v1/x", contentType: "audio/wav", body: strings.Repeat("RIFF", 30_000)},
 		// A server of HTTP/2 that refuses a body early may end the connection when the
 		// trailers come: only a request that may be repeated survives that.
 		"no JSON, in chunks with trailers": {path: "/v1/audio/transcriptions", contentType: "audio/wav", body: strings.Repeat("RIFF", 30_000), chunked: true, trailer: http.Header{"X-Checksum": {"1"}}},
