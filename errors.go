@@ -8,9 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/google/uuid"
-
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
@@ -27,8 +24,6 @@ type problem struct {
 	// final tells SDKs that trying again is of no use.
 	final bool
 	cause error
-	// requestID is in the answer, and in the log where there is a line.
-	requestID string
 }
 
 // Error does not show the cause: handle_errors can put {err.message} into an
@@ -36,18 +31,6 @@ type problem struct {
 func (p *problem) Error() string { return p.code + ": " + p.message }
 
 func (p *problem) Unwrap() error { return p.cause }
-
-// identify is the request id of the answer: Caddy's own, {http.request.uuid}, by
-// which an operator finds the request in the access log.
-func (p *problem) identify(replacer *caddy.Replacer) string {
-	if p.requestID == "" {
-		p.requestID, _ = replacer.GetString("http.request.uuid")
-	}
-	if p.requestID == "" {
-		p.requestID = uuid.NewString()
-	}
-	return p.requestID
-}
 
 // Codes of the gateway's own answers; those about tokens are in package
 // tokens, those about requests in package llm.
@@ -102,11 +85,11 @@ func (p *problem) setHeaders(header http.Header) {
 	}
 }
 
-// write sets the header of an answer and returns its body.
-func (p *problem) write(header http.Header, replacer *caddy.Replacer) []byte {
+// write sets the header of an answer and returns its body. The id is that of the
+// request.
+func (p *problem) write(header http.Header, id string) []byte {
 	p.setHeaders(header)
 	header.Set("Content-Type", "application/json")
-	id := p.identify(replacer)
 	header.Set("X-Request-ID", id)
 	return llm.ErrorBody{Type: p.kind, Code: p.code, Message: p.message, RequestID: id}.AppendJSON(nil)
 }
@@ -114,7 +97,7 @@ func (p *problem) write(header http.Header, replacer *caddy.Replacer) []byte {
 // response makes a response of a problem.
 func (p *problem) response(r *http.Request) *http.Response {
 	header := make(http.Header)
-	body := p.write(header, replacerOf(r))
+	body := p.write(header, requestID(r.Context(), replacerOf(r)))
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", p.status, http.StatusText(p.status)), StatusCode: p.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
@@ -20,17 +19,25 @@ import (
 // An operator finds the request of a client's error in the access log.
 func TestTheRequestIDIsCaddysOwn(t *testing.T) {
 	h := mustHandler(t, corp("http://127.0.0.1:1", ""), routed)
-	r := withCaddyContext(chatRequest([]byte(`{"model":"zzz/m"}`)))
-	replacerOf(r).Set("http.request.uuid", "the-uuid")
-	w := httptest.NewRecorder()
-	if err := h.ServeHTTP(w, r, nil); err != nil {
-		t.Fatal(err)
-	}
-	var body struct {
-		RequestID string `json:"request_id"`
-	}
-	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.RequestID != "the-uuid" || w.Header().Get("X-Request-Id") != "the-uuid" {
-		t.Errorf("got %s with %v, %v", w.Body, w.Header(), err)
+	for name, asked := range map[string]bool{"somebody has asked for it before": true, "nobody has": false} {
+		t.Run(name, func(t *testing.T) {
+			r := withCaddyContext(chatRequest([]byte(`{"model":"zzz/m"}`)))
+			var before string
+			if asked {
+				before, _ = replacerOf(r).GetString("http.request.uuid")
+			}
+			w := httptest.NewRecorder()
+			if err := h.ServeHTTP(w, r, nil); err != nil {
+				t.Fatal(err)
+			}
+			var body struct {
+				RequestID string `json:"request_id"`
+			}
+			id, _ := replacerOf(r).GetString("http.request.uuid")
+			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || id == "" || asked && id != before || body.RequestID != id || w.Header().Get("X-Request-Id") != id {
+				t.Errorf("the id is %q, and was %q; got %s with %v, %v", id, before, w.Body, w.Header(), err)
+			}
+		})
 	}
 }
 
@@ -86,14 +93,17 @@ func TestAnErrorDoesNotShowItsCause(t *testing.T) {
 }
 
 func TestATransportsAnswerIsWhatTheHandlerWouldWrite(t *testing.T) {
-	p := &problem{status: 502, kind: llm.TypeUpstream, code: codeUpstreamError, message: "message", requestID: "the-id"}
+	p := &problem{status: 502, kind: llm.TypeUpstream, code: codeUpstreamError, message: "message"}
 	response := p.response(httptest.NewRequest(http.MethodPost, "/", http.NoBody))
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusBadGateway || response.Status != "502 Bad Gateway" || response.ContentLength != int64(len(body)) {
 		t.Errorf("got %s with %d of %d bytes, %v", response.Status, len(body), response.ContentLength, err)
 	}
+	if response.Header.Get("X-Request-Id") == "" {
+		t.Error("the answer has no request id")
+	}
 	header := http.Header{}
-	if want := p.write(header, caddy.NewReplacer()); string(body) != string(want) || !maps.EqualFunc(header, response.Header, slices.Equal) {
+	if want := p.write(header, response.Header.Get("X-Request-Id")); string(body) != string(want) || !maps.EqualFunc(header, response.Header, slices.Equal) {
 		t.Errorf("got %s with %v, want %s with %v", body, response.Header, want, header)
 	}
 }

@@ -2,12 +2,15 @@ package oauth2llm
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/google/uuid"
+	"go.uber.org/zap"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 )
@@ -52,7 +55,7 @@ func (h *Handler) newLease(w http.ResponseWriter, r *http.Request) *lease {
 	l.answer.ResponseWriter, l.answer.lease = w, l
 	l.replacer = replacerOf(r)
 	l.upload = clientBody(r)
-	if inPlaceOf, left := caddyhttp.GetVar(r.Context(), leftBody).(func(io.ReadCloser) io.ReadCloser); left {
+	if inPlaceOf := leftBy[func(io.ReadCloser) io.ReadCloser](l.replacer, leftBody); inPlaceOf != nil {
 		r.Body = inPlaceOf(r.Body)
 		l.withdrawAdvice(w.Header())
 	}
@@ -60,11 +63,11 @@ func (h *Handler) newLease(w http.ResponseWriter, r *http.Request) *lease {
 	return l
 }
 
-// leftBody is the variable by which a directive that ends in an error leaves the
+// leftBody is the placeholder by which a directive that ends in an error leaves the
 // body to one in an error route. That has the server's request, whose body is the
 // client's own if a handler before the first directive has made a copy of it, as
 // forward_auth does.
-const leftBody = appName + ".body"
+const leftBody = "http." + appName + ".left.body"
 
 // handOver leaves a request to a later directive. What the upstreams of that one
 // answer says nothing about this one's token.
@@ -72,6 +75,30 @@ func (l *lease) handOver() {
 	l.noticeRejection()
 	l.handedOver = true
 }
+
+// requestID is Caddy's own id of a request, {http.request.uuid}, by which an operator
+// finds it in the access log. Where nobody has asked for that yet one is made here:
+// Caddy would note it in the request's variables, which a connection that is still
+// being dialed for the request reads.
+func requestID(ctx context.Context, replacer *caddy.Replacer) string {
+	if known, ok := caddyhttp.GetVar(ctx, "uuid").(fmt.Stringer); ok {
+		return known.String()
+	}
+	if known := leftBy[string](replacer, leftID); known != "" {
+		return known
+	}
+	id := uuid.NewString()
+	replacer.Set(leftID, left[string]{id})
+	// What is set comes before what Caddy would make.
+	replacer.Set("http.request.uuid", id)
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Set(zap.String("uuid", id))
+	}
+	return id
+}
+
+// leftID is the placeholder by which a directive leaves the id that it has made.
+const leftID = "http." + appName + ".left.request_id"
 
 // replacerOf gives a request's placeholders.
 func replacerOf(r *http.Request) *caddy.Replacer {
@@ -109,7 +136,7 @@ func (l *lease) end(finished bool, err error) {
 	l.count(finished, err)
 	if err != nil {
 		// Error routes may read the body.
-		caddyhttp.SetVar(l.Context, leftBody, l.message.InPlaceOf)
+		l.replacer.Set(leftBody, left[func(io.ReadCloser) io.ReadCloser]{l.message.InPlaceOf})
 		context.AfterFunc(l.Context, l.release)
 		return
 	}

@@ -69,7 +69,7 @@ func (l *lease) note(p *problem) {
 	}
 	if c := l.handler.logger.Check(level, "request failed"); c != nil {
 		upstream, _ := l.replacer.GetString("http.reverse_proxy.upstream.hostport")
-		c.Write(zap.String("provider", l.log.provider), zap.String("upstream", upstream), zap.String("request_id", p.identify(l.replacer)),
+		c.Write(zap.String("provider", l.log.provider), zap.String("upstream", upstream), zap.String("request_id", requestID(l.Context, l.replacer)),
 			zap.String("code", p.code), zap.Int("status", p.status), zap.String("problem", p.message), zap.NamedError("cause", p.cause))
 	}
 }

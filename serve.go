@@ -48,6 +48,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if !l.answer.switched {
 		linger.Finish(w, r, l.takeBack())
+		l.settle(r)
 	}
 	return nil
 }
@@ -128,7 +129,7 @@ func (h *Handler) respond(w http.ResponseWriter, r *http.Request, l *lease, p *p
 		return caddyhttp.Error(p.status, p)
 	}
 	linger.Respond(w, r, l.takeBack(), func() {
-		body := p.write(w.Header(), l.replacer)
+		body := p.write(w.Header(), requestID(l.Context, l.replacer))
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.WriteHeader(p.status)
 		if isBuffered(w) {
@@ -139,5 +140,6 @@ func (h *Handler) respond(w http.ResponseWriter, r *http.Request, l *lease, p *p
 			_, _ = w.Write(body) //nolint:gosec // it is JSON, and says so
 		}
 	})
+	l.settle(r)
 	return nil
 }

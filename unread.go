@@ -44,6 +44,15 @@ func (l *lease) leaveBody(w http.ResponseWriter, r *http.Request, status int) {
 		return
 	}
 	linger.Discard(w, r, l.takeBack())
+	l.settle(r)
+}
+
+// settle waits, over HTTP/1, for a transport that is still in the middle of reading
+// the body: it gets the end, or the deadline that has ended the upload.
+func (l *lease) settle(r *http.Request) {
+	if r.ProtoMajor == 1 {
+		l.message.Settle()
+	}
 }
 
 // isBuffered reports whether an answer whose header was written stays with a

@@ -31,7 +31,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, m.unavailable()
 	}
 	m.touched.Store(true)
-	n, err := m.source.Read(p)
+	n, err := m.readSource(p)
 	switch {
 	case err == nil:
 	// An error that wraps EOF says that something has failed.
@@ -42,6 +42,13 @@ func (s *stream) Read(p []byte) (int, error) {
 		m.fail(err)
 	}
 	return n, err
+}
+
+// readSource reads the client's own body. Settle waits for it.
+func (m *Message) readSource(p []byte) (int, error) {
+	m.reading.Lock()
+	defer m.reading.Unlock()
+	return m.source.Read(p)
 }
 
 // Close ends a body of which something was read; one that is untouched can still

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -69,6 +70,8 @@ type Message struct {
 	// whole says that the client's own body was read to its end; touched that
 	// something of it was read, for which a client may wait to be asked.
 	whole, touched atomic.Bool
+	// reading is held while the client's own body is read for a view.
+	reading sync.Mutex
 	// reader is the view that reads a body as it comes.
 	reader atomic.Pointer[stream]
 
@@ -176,6 +179,14 @@ func (m *Message) TakeBack() {
 	m.streams.original.closed.Store(true)
 	m.streams.forward.closed.Store(true)
 	m.streams.attempt.closed.Store(true)
+}
+
+// Settle waits until nobody reads the client's own body any more. It is for a body
+// of which reading was ended by TakeBack, and cannot go on: Caddy counts its bytes
+// as they are read, and looks at the sum when the request is over.
+func (m *Message) Settle() {
+	m.reading.Lock()
+	defer m.reading.Unlock()
 }
 
 // Content is the body that is held, as it is forwarded, for the eyes of who asks
