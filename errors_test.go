@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 

@@ -34,8 +34,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := m.readSource(p)
 	switch {
 	case err == nil:
-	// An error that wraps EOF says that something has failed.
-	case err == io.EOF:
+	case err == io.EOF: //nolint:errorlint // an error that wraps EOF says that something has failed
 		m.finish()
 		m.become(ended)
 	case err != http.ErrBodyReadAfterClose: //nolint:errorlint // it is returned as it is
