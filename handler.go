@@ -112,8 +112,9 @@ type Handler struct {
 	filters    map[string]*credentialFilter // by provider
 	// misroutes bounds the log lines about a reverse_proxy that does not fit.
 	misroutes occasion
-	// troubles bounds those about upstreams of requests that are passed on.
-	troubles occasion
+	// troubles bounds those about upstreams of requests that are passed on, overloads
+	// those about bodies that take more memory than held_bodies allows.
+	troubles, overloads occasion
 }
 
 const (

@@ -62,6 +62,8 @@ func (l *lease) note(p *problem) {
 	l.replacer.Set("http.oauth2_llm.error.code", p.code)
 	level := zapcore.DebugLevel
 	switch {
+	case p.code == codeOverloaded && l.handler.overloads.now():
+		level = zapcore.ErrorLevel
 	case p.cause == nil:
 	case p.kind == llm.TypeUpstream && l.troubles().now(),
 		(p.code == codeTransportRequired || p.code == codeNoUpstream) && l.handler.misroutes.now():

@@ -103,6 +103,7 @@ func TestOnlyWhatTheOperatorMustKnowIsAnError(t *testing.T) {
 		"no token":                {&problem{kind: llm.TypeOAuth2Authentication, code: "invalid_client", cause: errors.New("x")}, 0},
 		"a wrong configuration":   {&problem{kind: llm.TypeOAuth2Configuration, code: codeTransportRequired, cause: errors.New("x")}, 1},
 		"no upstream":             {&problem{kind: llm.TypeOAuth2Configuration, code: codeNoUpstream, cause: errors.New("x")}, 1},
+		"too many bodies":         {&problem{kind: llm.TypeOverloaded, code: codeOverloaded}, 1},
 		"a wrong request":         {&problem{kind: llm.TypeInvalidRequest, code: "invalid_body", cause: errors.New("x")}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
