@@ -26,7 +26,7 @@ import (
 
 // A budgetSite is a real gateway whose budget can be seen.
 type budgetSite struct {
-	// heldBodies is 0 for the default.
+	// heldBodies is how much may be held in addition, 0 for the default.
 	heldBodies int64
 	// static makes the LLM the static upstream of reverse_proxy.
 	static bool
@@ -36,15 +36,27 @@ type budgetSite struct {
 	errors string
 }
 
-// start runs the gateway in front of an LLM, and returns its address.
-func (s budgetSite) start(t *testing.T, llm *httptest.Server) string {
+// A budgetGateway is one that runs. It listens on a socket that no other test can
+// take. Requests of other tests may never end: what they hold was held before.
+type budgetGateway struct {
+	socket string
+	before int64
+}
+
+// start runs the gateway in front of an LLM.
+func (s budgetSite) start(t *testing.T, llm *httptest.Server) *budgetGateway {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	g := &budgetGateway{before: heldBodies.Used()}
+	if s.heldBodies > 0 {
+		s.heldBodies += g.before
+	}
+	// The names of sockets are short, those of tests are not.
+	folder, err := os.MkdirTemp("", "gateway")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	listener.Close()
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	g.socket = filepath.Join(folder, "socket")
 	provider := fmt.Sprintf(`"client_id":"i","client_secret":"s","token_url":%q`, newTokens(t).URL)
 	proxy := `"handler":"reverse_proxy","transport":{"protocol":"oauth2_llm"}` + s.proxy
 	if s.static {
@@ -66,12 +78,12 @@ func (s budgetSite) start(t *testing.T, llm *httptest.Server) string {
 		"apps": {
 			"oauth2_llm": {"held_bodies": %d, "providers": {"corp": {%s}}},
 			"http": {"grace_period": "1s", "servers": {"s": {
-				"listen": [%q], "automatic_https": {"disable": true},
+				"listen": ["unix/%s"], "automatic_https": {"disable": true},
 				"routes": [{"handle": [{"handler": "oauth2_llm", "client_keys_off": true %s}, {%s}]}],
 				"errors": {"routes": [%s]}
 			}}}
 		}
-	}`, s.heldBodies, provider, address, s.directive, proxy, s.errors)
+	}`, s.heldBodies, provider, g.socket, s.directive, proxy, s.errors)
 	if err := caddy.Load([]byte(config), true); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +91,7 @@ func (s budgetSite) start(t *testing.T, llm *httptest.Server) string {
 		_ = caddy.Stop()
 		heldBodies.SetLimit(defaultHeldBodies)
 	})
-	return address
+	return g
 }
 
 // newTokens is a token endpoint whose tokens are all different.
@@ -116,13 +128,13 @@ func callOf(size int) string {
 
 // post sends a body to the gateway, one that is no JSON as a file, and returns the
 // status and the body of the answer; the status is 0 if there is none.
-func post(ctx context.Context, t *testing.T, address, body string, header ...string) (status int, answer string) {
+func (g *budgetGateway) post(ctx context.Context, t *testing.T, body string, header ...string) (status int, answer string) {
 	t.Helper()
 	path, contentType := "/v1/chat/completions", "application/json"
 	if !strings.HasPrefix(body, "{") && len(header) == 0 {
 		path, contentType = "/v1/files", "audio/wav"
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway.test"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +142,9 @@ func post(ctx context.Context, t *testing.T, address, body string, header ...str
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", g.socket)
+	}}
 	response, err := transport.RoundTrip(r)
 	if err != nil {
 		return 0, err.Error()
@@ -140,17 +154,24 @@ func post(ctx context.Context, t *testing.T, address, body string, header ...str
 	return response.StatusCode, string(text)
 }
 
-// wantUsed waits until so many bytes are held.
-func wantUsed(t *testing.T, want func(used int64) bool) {
+// held is how many bytes the gateway holds.
+func (g *budgetGateway) held() int64 { return heldBodies.Used() - g.before }
+
+// wantNothing waits until nothing is held.
+func (g *budgetGateway) wantNothing(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !want(heldBodies.Used()); time.Sleep(time.Millisecond) {
+	g.wait(t, func(held int64) bool { return held == 0 })
+}
+
+// wait waits until what is held is as it should be.
+func (g *budgetGateway) wait(t *testing.T, want func(held int64) bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !want(g.held()); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d bytes are held", heldBodies.Used())
+			t.Fatalf("%d bytes are held", g.held())
 		}
 	}
 }
-
-func nothing(used int64) bool { return used == 0 }
 
 // Whatever becomes of a request, what its body took is given back, and something was
 // taken before.
@@ -227,14 +248,14 @@ func TestWhatBodiesTakeIsGivenBackWhateverHappens(t *testing.T) {
 				if answer == nil {
 					answer = func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 				}
-				address := test.site.start(t, newLLM(t, http2, answer))
+				g := test.site.start(t, newLLM(t, http2, answer))
 				for range 3 {
-					status, text := post(t.Context(), t, address, test.body)
+					status, text := g.post(t.Context(), t, test.body)
 					if status != test.status {
 						t.Errorf("status %d, want %d: %s", status, test.status, text)
 					}
 				}
-				wantUsed(t, nothing)
+				g.wantNothing(t)
 			})
 		}
 	}
@@ -248,7 +269,7 @@ func TestWhatBodiesTakeIsGivenBackWhenTheirClientLeaves(t *testing.T) {
 			} {
 				t.Run(name+", over "+protocol+errors, func(t *testing.T) {
 					got := make(chan struct{}, 1)
-					address := site.start(t, newLLM(t, http2, func(w http.ResponseWriter, r *http.Request) {
+					g := site.start(t, newLLM(t, http2, func(w http.ResponseWriter, r *http.Request) {
 						_, _ = io.Copy(io.Discard, r.Body)
 						if header {
 							_ = http.NewResponseController(w).Flush()
@@ -260,15 +281,15 @@ func TestWhatBodiesTakeIsGivenBackWhenTheirClientLeaves(t *testing.T) {
 					done := make(chan struct{})
 					go func() {
 						defer close(done)
-						post(ctx, t, address, callOf(200_000))
+						g.post(ctx, t, callOf(200_000))
 					}()
 					<-got
-					if !header && heldBodies.Used() < 200_000 {
-						t.Errorf("%d bytes are held while the request waits", heldBodies.Used())
+					if !header && g.held() < 200_000 {
+						t.Errorf("%d bytes are held while the request waits", g.held())
 					}
 					cancel()
 					<-done
-					wantUsed(t, nothing)
+					g.wantNothing(t)
 				})
 			}
 		}
@@ -276,17 +297,17 @@ func TestWhatBodiesTakeIsGivenBackWhenTheirClientLeaves(t *testing.T) {
 }
 
 func TestABodyThatBreaksOffTakesNothing(t *testing.T) {
-	address := budgetSite{}.start(t, newLLM(t, false, func(http.ResponseWriter, *http.Request) {}))
-	connection, err := net.Dial("tcp", address)
+	g := budgetSite{}.start(t, newLLM(t, false, func(http.ResponseWriter, *http.Request) {}))
+	connection, err := net.Dial("unix", g.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(connection, "POST /v1/chat/completions HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000000\r\n\r\n"+callOf(500_000)[:400_000]); err != nil {
 		t.Fatal(err)
 	}
-	wantUsed(t, func(used int64) bool { return used >= 400_000 })
+	g.wait(t, func(held int64) bool { return held >= 400_000 })
 	connection.Close()
-	wantUsed(t, nothing)
+	g.wantNothing(t)
 }
 
 // The size of a body that is decoded is what it takes, beside what came.
@@ -302,21 +323,21 @@ func TestDecodedBytesAreCounted(t *testing.T) {
 		close(got)
 		<-release
 	})
-	address := budgetSite{}.start(t, llm)
+	g := budgetSite{}.start(t, llm)
 	done := make(chan int)
 	go func() {
-		status, _ := post(t.Context(), t, address, compressed.String(), "Content-Encoding", "gzip")
+		status, _ := g.post(t.Context(), t, compressed.String(), "Content-Encoding", "gzip")
 		done <- status
 	}()
 	<-got
-	if used := heldBodies.Used(); used < size {
-		t.Errorf("%d bytes are held for a body of %d", used, size)
+	if held := g.held(); held < size {
+		t.Errorf("%d bytes are held for a body of %d", held, size)
 	}
 	close(release)
 	if status := <-done; status != http.StatusOK {
 		t.Errorf("status %d", status)
 	}
-	wantUsed(t, nothing)
+	g.wantNothing(t)
 }
 
 func TestTooManyBodiesAreRefusedBeforeTheyAreRead(t *testing.T) {
@@ -338,8 +359,8 @@ func TestTooManyBodiesAreRefusedBeforeTheyAreRead(t *testing.T) {
 		"a body that grows too much": {fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n", compressed.Len()), compressed.String()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			address := budgetSite{heldBodies: limit}.start(t, llm)
-			connection, err := net.Dial("tcp", address)
+			g := budgetSite{heldBodies: limit}.start(t, llm)
+			connection, err := net.Dial("unix", g.socket)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -362,12 +383,12 @@ func TestTooManyBodiesAreRefusedBeforeTheyAreRead(t *testing.T) {
 			if response.StatusCode != http.StatusServiceUnavailable || answer.Error.Type != "overloaded_error" || answer.Error.Code != "overloaded" || response.Header.Get("Retry-After") != "1" {
 				t.Errorf("status %d with %+v and Retry-After %q", response.StatusCode, answer, response.Header.Get("Retry-After"))
 			}
-			wantUsed(t, nothing)
+			g.wantNothing(t)
 			// There is room for another.
-			if status, text := post(t.Context(), t, address, callOf(1000)); status != http.StatusOK {
+			if status, text := g.post(t.Context(), t, callOf(1000)); status != http.StatusOK {
 				t.Errorf("the next request gets %d: %s", status, text)
 			}
-			wantUsed(t, nothing)
+			g.wantNothing(t)
 		})
 	}
 	if arrived.Load() != 3 {
