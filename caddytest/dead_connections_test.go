@@ -122,14 +122,7 @@ func TestA401AndADeadConnectionAreThreeArrivalsAtMost(t *testing.T) {
 			auth.revoke(whole[0].Get("Authorization"))
 			llm.become(answers)
 			// The refusal is an answer; all that comes after it is dropped.
-			var refused atomic.Bool
-			llm.afterwards = func() {
-				if refused.CompareAndSwap(false, true) {
-					llm.mu.Lock()
-					defer llm.mu.Unlock()
-					llm.manner = drops
-				}
-			}
+			llm.then(drops)
 			dropped := droppedRequest{request, nil, 3}
 			executions := dropped.wantDropped(t, g, llm.arrived)
 			figure(t, "replayed_and_dropped", "%s: %d arrivals", name, executions)

@@ -47,11 +47,10 @@ type droppingLLM struct {
 	// the headers of those that came to their end.
 	begun int
 	whole []http.Header
-	// answered counts the answers, died is what it was when connections died;
-	// afterwards, if set, is called after each.
-	answered   int
-	died       int
-	afterwards func()
+	// answered counts the answers, died is what it was when connections died; next is
+	// the manner after one more answer, if it is set.
+	answered, died int
+	next           *manner
 }
 
 // newDroppingLLM starts one that speaks TLS if there is a configuration.
@@ -97,6 +96,13 @@ func (l *droppingLLM) become(m manner) {
 	l.manner, l.begun, l.whole, l.died = m, 0, nil, l.answered
 }
 
+// then changes the manner once the next request is answered.
+func (l *droppingLLM) then(m manner) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = &m
+}
+
 // arrived is how many requests have begun to arrive, and the headers of those that
 // came to their end.
 func (l *droppingLLM) arrived() (begun int, whole []http.Header) {
@@ -135,10 +141,10 @@ func (l *droppingLLM) serve(connection net.Conn) {
 		if _, problem := l.auth.check(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")); problem != "" {
 			status = "401 Unauthorized"
 		}
+		last = l.answers()
 		if _, err := fmt.Fprintf(connection, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", status); err != nil {
 			return
 		}
-		last = l.answers()
 	}
 }
 
@@ -167,16 +173,15 @@ func (l *droppingLLM) begins(last int) (dead bool) {
 	return l.manner == resets && last <= l.died
 }
 
-// answers notes that a request was answered, and returns the number of the answer.
+// answers notes that a request is answered, and returns the number of the answer.
 func (l *droppingLLM) answers() int {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.answered++
-	number, afterwards := l.answered, l.afterwards
-	l.mu.Unlock()
-	if afterwards != nil {
-		afterwards()
+	if l.next != nil {
+		l.manner, l.next = *l.next, nil
 	}
-	return number
+	return l.answered
 }
 
 // ends notes that a request has arrived, and waits for those that it is gathered

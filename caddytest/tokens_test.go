@@ -331,11 +331,17 @@ func TestARotatedRefreshTokenOutlivesAChangedProvider(t *testing.T) {
 	}
 	g := startGateway(t, config("corp", "a"))
 	g.post("/v1/x", "{}").wantStatus(t, http.StatusOK)
-	for _, next := range []string{config("corp", "b"), config("other", "b"), config("corp", "c")} {
+	for i, next := range []string{config("corp", "b"), config("other", "b"), config("corp", "c")} {
 		if err := g.load(next); err != nil {
 			t.Fatal(err)
 		}
-		g.post("/v1/x", "{}").wantStatus(t, http.StatusOK)
+		// The server of the old configuration may still answer.
+		waitFor(t, 10*time.Second, func() bool {
+			g.post("/v1/x", "{}").wantStatus(t, http.StatusOK)
+			mu.Lock()
+			defer mu.Unlock()
+			return len(seen) == i+2
+		})
 	}
 	mu.Lock()
 	defer mu.Unlock()
