@@ -22,7 +22,7 @@ func TestAClientIsKnownByItsKey(t *testing.T) {
 		"Bearer":                                {header: http.Header{"Authorization": {"Bearer key-a"}}, client: "agents"},
 		"another key of the client":             {header: http.Header{"Authorization": {"Bearer key-a2"}}, client: "agents"},
 		"another client":                        {header: http.Header{"Authorization": {"Bearer key-b"}}, client: "batch"},
-		"a key that is no token":                {header: http.Header{"X-Api-Key": {"käy with spaces"}}, client: "odd"},
+		"a key with a space in it":              {header: http.Header{"X-Api-Key": {"käy with spaces"}}, client: "odd"},
 		"bearer in other case":                  {header: http.Header{"Authorization": {"bEARER key-a"}}, client: "agents"},
 		"spaces around it":                      {header: http.Header{"Authorization": {"Bearer   key-a  "}}, client: "agents"},
 		"X-Api-Key":                             {header: http.Header{"X-Api-Key": {"key-a"}}, client: "agents"},

@@ -205,7 +205,7 @@ func TestOnlyAWebSocketIsAnUpgrade(t *testing.T) {
 	}
 	header := http.Header{"Connection": {"keep-alive"}}
 	if n := testing.AllocsPerRun(100, func() { onlyWebSocket(http.MethodGet, header); removeOverrides(header) }); n > 0 {
-		t.Errorf("%v allocations for a request that is no upgrade", n)
+		t.Errorf("%v allocations for a request without an upgrade", n)
 	}
 }
 

@@ -112,7 +112,7 @@ func TestTheLogTellsOnceWhatHasBecomeOfKeys(t *testing.T) {
 		"a file that is gone":               {{gone, k3, nil, []string{refused}}, {gone, k3, nil, nil}, {k1, k3, []string{k1}, []string{recovered}}},
 		"a file that is gone, then another": {{gone, k3, nil, []string{refused}}, {k2, k3, []string{k2}, []string{recovered}}},
 		"a file that is emptied":            {{"", k3, nil, []string{refused}}, {"\n\n", k3, nil, []string{refused}}, {gone, k3, nil, []string{refused}}, {gone, k3, nil, nil}},
-		"a line that is no key":             {{k1 + "\nx\x01", k3, []string{k1}, []string{partly}}, {k1 + "\nx\x01", k3, []string{k1}, nil}, {k1, k3, []string{k1}, []string{recovered}}},
+		"a line with a control character":   {{k1 + "\nx\x01", k3, []string{k1}, []string{partly}}, {k1 + "\nx\x01", k3, []string{k1}, nil}, {k1, k3, []string{k1}, []string{recovered}}},
 		"a rotation beside such a line":     {{k1 + "\nx\x01", k3, []string{k1}, []string{partly}}, {k2 + "\nx\x01", k3, []string{k2}, []string{changed}}},
 		"another reason":                    {{k1 + "\nx\x01", k3, []string{k1}, []string{partly}}, {k1 + "\n\ufeff" + k2, k3, []string{k1}, []string{partly}}},
 		"a byte order mark":                 {{"\ufeff" + k1, k3, nil, []string{refused}}},

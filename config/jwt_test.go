@@ -58,7 +58,7 @@ func TestAWrongJWTIsRefused(t *testing.T) {
 		"JSON that is no key":               {signer + `"alg":"RS256","key_file":"<account>"}`, "jwt.key_file", "is JSON, but no JSON Web Key"},
 		"a file that holds no key":          {signer + `"alg":"RS256","key_file":"<nothing>"}`, "jwt.key_file", "<nothing> must be a private key"},
 		"a certificate as key":              {signer + `"alg":"RS256","key_file":"<certificate>"}`, "jwt.key_file", "must be a private key"},
-		"a literal that is no key":          {signer + `"alg":"RS256","key":"CANARY"}`, "jwt.key", "must be a private key"},
+		"a literal other than a key":        {signer + `"alg":"RS256","key":"CANARY"}`, "jwt.key", "must be a private key"},
 		"the wrong member as key":           {signer + `"alg":"RS256","key":"{json.<account>#id}"}`, "jwt.key", "must be a private key"},
 		"a member that is missing":          {signer + `"alg":"RS256","key":"{json.<account>#nope}"}`, "jwt.key", "<account> has no member nope"},
 		"a key file that is missing":        {signer + `"alg":"RS256","key_file":"/missing"}`, "jwt.key_file", "the file /missing cannot be read"},

@@ -76,7 +76,7 @@ func TestAWrongProviderIsRefused(t *testing.T) {
 		"G13 too many retries":                  {validFields + `,"token_request":{"retries":11}`, "token_request.retries", "must be from 0 to 10"},
 		"G13 a status that is a success":        {validFields + `,"token_request":{"retry_on":[404,200,201]}`, "token_request.retry_on", "from 400 to 599"},
 		"G13 a status beyond all":               {validFields + `,"token_request":{"retry_on":[600]}`, "token_request.retry_on", "from 400 to 599"},
-		"a place that is no header":             {validFields + `,"place":{"header":"CANARY: x"}`, "place.header", "must be the name of a header"},
+		"a place without a header name":         {validFields + `,"place":{"header":"CANARY: x"}`, "place.header", "must be the name of a header"},
 		"a place that is a placeholder":         {validFields + `,"place":{"header":"os.environ/CANARY"}`, "place.header", "must be the name of a header"},
 		"a place that is not forwarded":         {validFields + `,"place":{"header":"proxy-authorization"}`, "place.header", "Proxy-Authorization belongs to the connection"},
 		"a placeholder in the prefix":           {validFields + `,"place":{"prefix":"{env.CANARY} "}`, "place.prefix", "is taken literally"},
