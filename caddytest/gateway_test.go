@@ -82,8 +82,16 @@ func (g *gateway) loadJSON(config string) error {
 	return caddy.Load([]byte(config), true)
 }
 
-// reloadedNow notes that a configuration was loaded.
-func (g *gateway) reloadedNow() { g.reloaded.Store(time.Now().UnixNano()) }
+// reloadedNow notes that a configuration was loaded, and waits until the server of
+// the one before accepts nothing any more: Caddy closes its listener in the
+// background, and a request that it accepts meanwhile is the old configuration's.
+func (g *gateway) reloadedNow() {
+	for end := time.Now().Add(5 * time.Second); caddy.ListenerUsage("tcp", g.address) > 1 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	g.client.CloseIdleConnections()
+	g.reloaded.Store(time.Now().UnixNano())
+}
 
 func (g *gateway) adapt(caddyfile string) ([]byte, error) {
 	global := func(admin, level string) string {
