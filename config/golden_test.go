@@ -225,7 +225,7 @@ func (e *goldenEntry) fetch(t *testing.T, all Providers, endpoint *stubEndpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fetcher.Fetch(t.Context())
+	return fetcher.Fetch(t.Context(), tokens.Want{})
 }
 
 func checkEntry(t *testing.T, entry *goldenEntry, all Providers, keys goldenKeys, want *goldenRequest) {

@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
 func TestABodyIsRendered(t *testing.T) {
@@ -41,7 +43,7 @@ func TestABodyIsRendered(t *testing.T) {
 			}
 			endpoint := answering()
 			client.Transport = endpoint
-			if _, err := client.Fetch(t.Context()); err != nil {
+			if _, err := client.Fetch(t.Context(), tokens.Want{}); err != nil {
 				t.Fatal(err)
 			}
 			if endpoint.body != test.want || endpoint.request.Header.Get("Content-Type") != "application/json" {

@@ -54,7 +54,7 @@ func (s *stubEndpoint) form(t *testing.T) url.Values {
 func assertionOf(t *testing.T, fields string, environment Environment) string {
 	t.Helper()
 	endpoint := answering()
-	token, err := fetcherOf(t, fields, environment, endpoint).Fetch(t.Context())
+	token, err := fetcherOf(t, fields, environment, endpoint).Fetch(t.Context(), tokens.Want{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestEachAssertionIsANewOne(t *testing.T) {
 			fetcher := fetcherOf(t, files.Replace(test.fields), DefaultEnvironment(), endpoint)
 			seen := make(map[any]bool)
 			for range 3 {
-				if _, err := fetcher.Fetch(t.Context()); err != nil {
+				if _, err := fetcher.Fetch(t.Context(), tokens.Want{}); err != nil {
 					t.Fatal(err)
 				}
 				id := opened(t, endpoint.form(t).Get("client_assertion"), test.key).Claims.(jwt.MapClaims)["jti"]
@@ -200,7 +200,7 @@ func TestAJWTIsSignedForEachPlaceThatHoldsOne(t *testing.T) {
 	endpoint := answering()
 	fetcher := fetcherOf(t, files.Replace(noSecret+`,"token_request":{"headers":{"X":["a {jwt}"]},"body":{"a":{"b":["{jwt}"]}},"params":{"c":"{jwt}"}},
 		"jwt":{"alg":"RS256","key_file":"<rsa>","claims":{"jti":"{uuid}","f":"{key_fingerprint}"}}`), DefaultEnvironment(), endpoint)
-	if _, err := fetcher.Fetch(t.Context()); err != nil {
+	if _, err := fetcher.Fetch(t.Context(), tokens.Want{}); err != nil {
 		t.Fatal(err)
 	}
 	var body struct {
@@ -224,7 +224,7 @@ func TestAnIdentityOfAnyLettersIsAJSONString(t *testing.T) {
 	files := signingFiles(t)
 	endpoint := answering()
 	fetcher := fetcherOf(t, files.Replace(`"client_id":"a\"\\{b\\<","token_url":"https://idp.example.com/t?a=\"b","auth_method":"private_key_jwt","jwt":{"alg":"RS256","key_file":"<rsa>"}`), testEnvironment(), endpoint)
-	if _, err := fetcher.Fetch(t.Context()); err != nil {
+	if _, err := fetcher.Fetch(t.Context(), tokens.Want{}); err != nil {
 		t.Fatal(err)
 	}
 	claims := opened(t, endpoint.form(t).Get("client_assertion"), rsaKey().Public()).Claims.(jwt.MapClaims)
@@ -245,12 +245,12 @@ func checkOwnLives(t *testing.T, files *strings.Replacer) {
 		`,"ttl":"59m"`:                59 * time.Minute,
 		`,"ttl":"2h","exp_unit":"ms"`: 2 * time.Hour,
 	} {
-		token, err := fetcherOf(t, files.Replace(selfSigned+`"alg":"RS256","key_file":"<rsa>"`+fields+`}`), testEnvironment(), nil).Fetch(t.Context())
+		token, err := fetcherOf(t, files.Replace(selfSigned+`"alg":"RS256","key_file":"<rsa>"`+fields+`}`), testEnvironment(), nil).Fetch(t.Context(), tokens.Want{})
 		if err != nil || token.Lifetime != want {
 			t.Errorf("%s: got %v, %v", fields, token.Lifetime, err)
 		}
 	}
-	token, err := fetcherOf(t, files.Replace(selfSigned+`"alg":"RS256","key_file":"<rsa>"},"token_response":{"max_ttl":"1m"}`), testEnvironment(), nil).Fetch(t.Context())
+	token, err := fetcherOf(t, files.Replace(selfSigned+`"alg":"RS256","key_file":"<rsa>"},"token_response":{"max_ttl":"1m"}`), testEnvironment(), nil).Fetch(t.Context(), tokens.Want{})
 	if err != nil || token.Lifetime != time.Minute {
 		t.Errorf("got %v, %v", token.Lifetime, err)
 	}
@@ -274,7 +274,7 @@ func TestATokenThatIsMissingInAClaimIsTheOtherProvidersFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = fetcher.Fetch(t.Context())
+	_, err = fetcher.Fetch(t.Context(), tokens.Want{})
 	if failed, ok := errors.AsType[*tokens.AuthenticationError](err); !ok || failed.Needs != "q" || !errors.Is(err, cause) || endpoint.request != nil {
 		t.Errorf("got %v", err)
 	}

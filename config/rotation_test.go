@@ -65,7 +65,7 @@ func TestRotatedFilesAreUsedAtOnce(t *testing.T) {
 			fetcher := fetcherOf(t, fill.Replace(test.fields), testEnvironment(), endpoint)
 			signed := func() string {
 				t.Helper()
-				token, err := fetcher.Fetch(t.Context())
+				token, err := fetcher.Fetch(t.Context(), tokens.Want{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -79,7 +79,7 @@ func TestRotatedFilesAreUsedAtOnce(t *testing.T) {
 			opened(t, signed(), test.rotated)
 			write("x", test.broken)
 			endpoint.request = nil
-			_, err := fetcher.Fetch(t.Context())
+			_, err := fetcher.Fetch(t.Context(), tokens.Want{})
 			wantError(t, err, test.field, fill.Replace(test.wanted))
 			wantNoCanary(t, err)
 			if endpoint.request != nil {
@@ -95,17 +95,17 @@ func TestARotatedCertificateMustBeThatOfTheKey(t *testing.T) {
 	key, certificate := writeFile(t, privatePEM(rsaKey())), writeFile(t, certificatePEM(rsaKey()))
 	fetcher := fetcherOf(t, signer+`"alg":"RS256","key_file":"`+key+`","certificate_file":"`+certificate+`"}`, testEnvironment(), answering())
 	for _, file := range []struct{ path, content string }{{key, privatePEM(otherKey())}, {certificate, certificatePEM(otherKey())}} {
-		if _, err := fetcher.Fetch(t.Context()); err != nil {
+		if _, err := fetcher.Fetch(t.Context(), tokens.Want{}); err != nil {
 			t.Fatal(err)
 		}
 		rewrite(t, file.path, file.content)
 		if file.path == key {
-			_, err := fetcher.Fetch(t.Context())
+			_, err := fetcher.Fetch(t.Context(), tokens.Want{})
 			wantError(t, err, "jwt.certificate_file", "the file "+certificate+" is the certificate of another key")
 			rewrite(t, certificate, certificatePEM(otherKey()))
 		}
 	}
-	if _, err := fetcher.Fetch(t.Context()); err != nil {
+	if _, err := fetcher.Fetch(t.Context(), tokens.Want{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -118,7 +118,7 @@ func TestAnIdentityOfAFileIsThatOfTheFile(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		rewrite(t, id, name)
 		rewrite(t, address, "https://"+name+".example.com/t")
-		if _, err := fetcher.Fetch(t.Context()); err != nil {
+		if _, err := fetcher.Fetch(t.Context(), tokens.Want{}); err != nil {
 			t.Fatal(err)
 		}
 		claims := opened(t, endpoint.form(t).Get("client_assertion"), rsaKey().Public()).Claims.(jwt.MapClaims)
@@ -127,13 +127,13 @@ func TestAnIdentityOfAFileIsThatOfTheFile(t *testing.T) {
 		}
 	}
 	rewrite(t, address, "ftp://CANARY")
-	_, err := fetcher.Fetch(t.Context())
+	_, err := fetcher.Fetch(t.Context(), tokens.Want{})
 	if invalid, ok := errors.AsType[*ValidationError](err); !ok || invalid.Field != "token_url" {
 		t.Errorf("got %v", err)
 	}
 	wantNoCanary(t, err)
 	rewrite(t, id, "")
-	_, err = fetcher.Fetch(t.Context())
+	_, err = fetcher.Fetch(t.Context(), tokens.Want{})
 	wantError(t, err, "client_id_file", "the file "+id+" is empty")
 }
 
@@ -142,14 +142,14 @@ func TestARotatedTokenFileIsUsedAtOnce(t *testing.T) {
 	fetcher := fetcherOf(t, `"source":"file `+path+`"`, testEnvironment(), nil)
 	for _, content := range []string{"one\n", " two\r\n\n", "three"} {
 		rewrite(t, path, content)
-		token, err := fetcher.Fetch(t.Context())
+		token, err := fetcher.Fetch(t.Context(), tokens.Want{})
 		if err != nil || token.Value.Reveal() != strings.TrimSpace(content) || token.Lifetime != 5*time.Minute {
 			t.Errorf("%q: got a token for %v, %v", content, token.Lifetime, err)
 		}
 	}
 	for name, content := range map[string]string{"white space": "CANARY CANARY", "nothing but spaces": "  \n", "an expired token": expiredJWT} {
 		rewrite(t, path, content)
-		_, err := fetcher.Fetch(t.Context())
+		_, err := fetcher.Fetch(t.Context(), tokens.Want{})
 		if failed, ok := errors.AsType[*tokens.AuthenticationError](err); !ok || failed.Provider != "p" || failed.Code != tokens.CodeInvalidResponse || !failed.Temporary() {
 			t.Fatalf("%s: got %v", name, err)
 		}
@@ -165,7 +165,7 @@ func TestARotatedTokenFileIsUsedAtOnce(t *testing.T) {
 		if err := change(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := fetcher.Fetch(t.Context())
+		_, err := fetcher.Fetch(t.Context(), tokens.Want{})
 		wantError(t, err, "source", "the file "+path+" "+name)
 		rewrite(t, path, "x")
 	}
@@ -183,7 +183,7 @@ func TestValuesOfAJSONFileAreReadAnew(t *testing.T) {
 		{` {"n": false, "a":{"id":"two"}} `, "two", `xfalse`},
 	} {
 		rewrite(t, path, test.content)
-		if _, err := fetcher.Fetch(t.Context()); err != nil {
+		if _, err := fetcher.Fetch(t.Context(), tokens.Want{}); err != nil {
 			t.Fatal(err)
 		}
 		if form := endpoint.form(t); form.Get("client_id") != test.id || form.Get("client_secret") != test.secret {
@@ -198,7 +198,7 @@ func TestValuesOfAJSONFileAreReadAnew(t *testing.T) {
 		"a member of nothing": {`{"a":{"id":null}}`, "has no member a.id"},
 	} {
 		rewrite(t, path, test.content)
-		_, err := fetcher.Fetch(t.Context())
+		_, err := fetcher.Fetch(t.Context(), tokens.Want{})
 		if !errors.Is(err, ErrUnresolvedReference) {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -68,7 +68,7 @@ func TestARightSourceIsAccepted(t *testing.T) {
 func TestAPathWithSpacesIsOnePath(t *testing.T) {
 	path := writeFile(t, "T") + " of\tmine"
 	rewrite(t, path, "T2")
-	token, err := fetcherOf(t, `"source":`+jsonString("file "+path), testEnvironment(), nil).Fetch(t.Context())
+	token, err := fetcherOf(t, `"source":`+jsonString("file "+path), testEnvironment(), nil).Fetch(t.Context(), tokens.Want{})
 	if err != nil || token.Value.Reveal() != "T2" {
 		t.Errorf("got %v", err)
 	}
@@ -78,7 +78,7 @@ func TestAPathMayHoldVariables(t *testing.T) {
 	path := writeFile(t, "T")
 	environment := with(testEnvironment(), map[string]string{"FOLDER": path[:len(path)-2], "E": "e"})
 	for _, source := range []string{"{env.FOLDER}u{env.E}", "{env.FOLDER}ue"} {
-		token, err := fetcherOf(t, `"source":"file `+source+`"`, environment, nil).Fetch(t.Context())
+		token, err := fetcherOf(t, `"source":"file `+source+`"`, environment, nil).Fetch(t.Context(), tokens.Want{})
 		if err != nil || token.Value.Reveal() != "T" {
 			t.Errorf("%s: got %v", source, err)
 		}
@@ -100,7 +100,7 @@ func TestHowLongATokenOfAFileLives(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := writeFile(t, test.content)
 			atGoldenTime(t, func(t *testing.T) {
-				token, err := fetcherOf(t, `"source":"file `+path+`","token_response":{`+test.response+`}`, testEnvironment(), nil).Fetch(t.Context())
+				token, err := fetcherOf(t, `"source":"file `+path+`","token_response":{`+test.response+`}`, testEnvironment(), nil).Fetch(t.Context(), tokens.Want{})
 				if err != nil || token.Lifetime != test.want {
 					t.Errorf("it lives for %v, want %v, %v", token.Lifetime, test.want, err)
 				}

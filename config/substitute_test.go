@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
 func TestAVariableStandsInAnyText(t *testing.T) {
@@ -214,7 +216,7 @@ func TestAPresetReadsItsFilesAnew(t *testing.T) {
 	fetcher := fetcherOf(t, `"preset":"sap_ai_core","vars":{"service_key_file":"{env.KEY_FILE}"}`, with(testEnvironment(), map[string]string{"KEY_FILE": path}), endpoint)
 	for _, id := range []string{"one", "two"} {
 		rewrite(t, path, `{"clientid":"`+id+`","clientsecret":"s","url":"https://`+id+`.x.com"}`)
-		if _, err := fetcher.Fetch(t.Context()); err != nil {
+		if _, err := fetcher.Fetch(t.Context(), tokens.Want{}); err != nil {
 			t.Fatal(err)
 		}
 		if endpoint.form(t).Get("client_id") != id || endpoint.request.URL.String() != "https://"+id+".x.com/oauth/token" {
@@ -224,7 +226,7 @@ func TestAPresetReadsItsFilesAnew(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	_, err := fetcher.Fetch(t.Context())
+	_, err := fetcher.Fetch(t.Context(), tokens.Want{})
 	if err == nil || !strings.Contains(err.Error(), "the file "+path+" cannot be read") {
 		t.Errorf("got %v", err)
 	}

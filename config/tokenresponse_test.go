@@ -80,7 +80,7 @@ func TestAnAnswerIsReadByTheRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			atGoldenTime(t, func(t *testing.T) {
 				endpoint := &stubEndpoint{status: http.StatusOK, answer: test.answer, header: http.Header{"X-Token": {"T"}, "X-Life": {"90"}}}
-				token, err := fetcherOf(t, validFields+`,"token_response":{`+test.response+`}`, testEnvironment(), endpoint).Fetch(t.Context())
+				token, err := fetcherOf(t, validFields+`,"token_response":{`+test.response+`}`, testEnvironment(), endpoint).Fetch(t.Context(), tokens.Want{})
 				if test.want == 0 {
 					if failed, ok := errors.AsType[*tokens.AuthenticationError](err); !ok || failed.Code != tokens.CodeInvalidResponse {
 						t.Errorf("got %v", err)

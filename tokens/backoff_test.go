@@ -340,7 +340,7 @@ func TestTheFailureOfANeededTokenIsNotRememberedLong(t *testing.T) {
 				copied.Needs = "other"
 				return Token{}, &copied
 			}
-			return e.Fetch(ctx)
+			return e.Fetch(ctx, Want{})
 		}))
 		for range 600 {
 			_, _ = m.Token(t.Context())

@@ -126,7 +126,7 @@ type Client struct {
 // Fetch makes one token request, or two where a refresh token is refused and
 // there are client credentials to fall back to. The error is an
 // *AuthenticationError, or that of a Value that could not be read.
-func (c *Client) Fetch(ctx context.Context) (Token, error) {
+func (c *Client) Fetch(ctx context.Context, _ Want) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, orDefault(c.Timeout, DefaultTimeout))
 	defer cancel()
 	if c.RefreshToken != nil {

@@ -137,7 +137,7 @@ func TestTheTokenRequestOfEachAuthMethod(t *testing.T) {
 			if test.change != nil {
 				test.change(c)
 			}
-			token, err := c.Fetch(t.Context())
+			token, err := c.Fetch(t.Context(), Want{})
 			if err != nil || token.Value.Reveal() != "t1" || token.Lifetime != time.Hour {
 				t.Fatalf("got %v, %v", token, err)
 			}
@@ -163,7 +163,7 @@ func TestHeadersOfTheTokenRequestReplaceTheDefaults(t *testing.T) {
 	e := &exchange{body: goodAnswer}
 	c := testClient(e)
 	c.Header = []Parameter{{"X-Tenant", Literal("t")}, {"Content-Type", Literal("application/x-www-form-urlencoded; charset=utf-8")}}
-	if _, err := c.Fetch(t.Context()); err != nil {
+	if _, err := c.Fetch(t.Context(), Want{}); err != nil {
 		t.Fatal(err)
 	}
 	if e.request.Header.Get("X-Tenant") != "t" || len(e.request.Header["Content-Type"]) != 1 {
@@ -198,7 +198,7 @@ func TestLifetimesInEveryForm(t *testing.T) {
 		{"an opaque token with two dots", `{"access_token":"a.b.c"}`, DefaultTTL},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			token, err := testClient(&exchange{body: test.body}).Fetch(t.Context())
+			token, err := testClient(&exchange{body: test.body}).Fetch(t.Context(), Want{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -211,7 +211,7 @@ func TestLifetimesInEveryForm(t *testing.T) {
 
 func TestT35RefreshInAndRefreshOnAreRead(t *testing.T) {
 	for _, member := range []string{`"refresh_in":1800`, `"refresh_in":"1800"`, fmt.Sprintf(`"refresh_on":%d`, time.Now().Add(30*time.Minute).Unix())} {
-		token, err := testClient(&exchange{body: `{"access_token":"t","expires_in":3600,` + member + `}`}).Fetch(t.Context())
+		token, err := testClient(&exchange{body: `{"access_token":"t","expires_in":3600,` + member + `}`}).Fetch(t.Context(), Want{})
 		if err != nil || token.RefreshIn.Round(2*time.Second) != 30*time.Minute {
 			t.Errorf("%s: refresh in %v, %v", member, token.RefreshIn, err)
 		}
@@ -232,7 +232,7 @@ func TestGoodAnswersInOddForms(t *testing.T) {
 		{"members that nobody knows", "application/json", `{"access_token":"t1","expires_in":3600,"resources":"x","a":{"b":[]}}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			token, err := testClient(&exchange{body: test.body, header: http.Header{"Content-Type": {test.contentType}}}).Fetch(t.Context())
+			token, err := testClient(&exchange{body: test.body, header: http.Header{"Content-Type": {test.contentType}}}).Fetch(t.Context(), Want{})
 			if err != nil || token.Value.Reveal() != "t1" || token.Lifetime != time.Hour {
 				t.Errorf("got %v with %v, %v", token.Value.Reveal(), token.Lifetime, err)
 			}
@@ -269,7 +269,7 @@ func TestOddAnswersAreWarnedAboutOnce(t *testing.T) {
 	c := testClient(&exchange{body: `{"access_token":"t","scope":"llm.read"}`})
 	c.Logger = zap.New(core)
 	for range 3 {
-		if _, err := c.Fetch(t.Context()); err != nil {
+		if _, err := c.Fetch(t.Context(), Want{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -293,7 +293,7 @@ func TestAValueThatCannotBeReadIsTheError(t *testing.T) {
 			e := &exchange{body: goodAnswer}
 			c := testClient(e)
 			change(c, valueFunc(func(context.Context) (Secret, error) { return Secret{}, broken }))
-			if _, err := c.Fetch(t.Context()); !errors.Is(err, broken) || e.request != nil {
+			if _, err := c.Fetch(t.Context(), Want{}); !errors.Is(err, broken) || e.request != nil {
 				t.Errorf("got %v, sent %v", err, e.request)
 			}
 		})
@@ -314,7 +314,7 @@ func TestT18RedirectsAreNotFollowed(t *testing.T) {
 		server := httptest.NewServer(http.RedirectHandler(evil.URL, status))
 		c := testClient(nil)
 		c.TokenURL, c.Transport = Literal(server.URL), nil
-		if _, err := c.Fetch(t.Context()); err == nil || !contains(err.Error(), "redirect") {
+		if _, err := c.Fetch(t.Context(), Want{}); err == nil || !contains(err.Error(), "redirect") {
 			t.Errorf("%d: got %v", status, err)
 		}
 		server.Close()
@@ -350,7 +350,7 @@ func TestN02AndN03AnAttemptEndsAtItsTimeout(t *testing.T) {
 			}()
 			c := testClient(nil)
 			c.TokenURL, c.Transport, c.Timeout = Literal("http://"+listener.Addr().String()), nil, 50*time.Millisecond
-			_, err = c.Fetch(t.Context())
+			_, err = c.Fetch(t.Context(), Want{})
 			var failed *AuthenticationError
 			if !errors.As(err, &failed) || failed.Code != CodeTimeout || !failed.Temporary() {
 				t.Errorf("got %v", err)
@@ -373,7 +373,7 @@ func TestN07AServerThatTLSRefusesGetsNoSecret(t *testing.T) {
 	} {
 		c := testClient(nil)
 		c.TokenURL, c.Transport = Literal(address), nil
-		_, err := c.Fetch(t.Context())
+		_, err := c.Fetch(t.Context(), Want{})
 		var failed *AuthenticationError
 		if !errors.As(err, &failed) || failed.Code != CodeUntrusted || failed.Temporary() {
 			t.Errorf("%s: got %v", name, err)
@@ -392,7 +392,7 @@ func TestT17AnAnswerThatBreaksOffIsAnOutage(t *testing.T) {
 	defer server.Close()
 	c := testClient(nil)
 	c.TokenURL, c.Transport = Literal(server.URL), nil
-	_, err := c.Fetch(t.Context())
+	_, err := c.Fetch(t.Context(), Want{})
 	var failed *AuthenticationError
 	if !errors.As(err, &failed) || failed.Code != CodeUnavailable || !failed.Temporary() {
 		t.Errorf("got %v", err)

@@ -25,6 +25,16 @@ func (c *clock) at(now time.Time) instant {
 	return instant{wall: now.UnixNano(), mono: int64(now.Sub(c.start))}
 }
 
+// obtained is when a token was obtained that was fetched from started on: then, or
+// at an earlier time by the wall clock of another instance.
+func (c *clock) obtained(at time.Time, started instant) instant {
+	if at.IsZero() {
+		return started
+	}
+	age := max(started.wall-at.UnixNano(), 0)
+	return instant{wall: at.UnixNano(), mono: started.mono - age}
+}
+
 // since returns the time that has passed since an earlier instant on the clock
 // that says more has passed.
 func (now instant) since(earlier instant) time.Duration {

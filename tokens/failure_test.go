@@ -77,7 +77,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := testClient(&test.exchange)
 			c.RetryOn = []int{423}
-			_, err := c.Fetch(t.Context())
+			_, err := c.Fetch(t.Context(), Want{})
 			var failed *AuthenticationError
 			if !errors.As(err, &failed) {
 				t.Fatalf("got %v", err)
@@ -100,12 +100,12 @@ func TestX01AServerThatEchoesSecretsPutsNoneIntoAnError(t *testing.T) {
 	for _, form := range canaryForms(canary) {
 		for _, member := range []string{"error", "error_description", "error_uri"} {
 			body, _ := json.Marshal(map[string]string{"error": "invalid_client", member: form, "access_token": "answer-canary-value"})
-			_, err := testClient(&exchange{status: 401, body: string(body)}).Fetch(t.Context())
+			_, err := testClient(&exchange{status: 401, body: string(body)}).Fetch(t.Context(), Want{})
 			wantNoCanary(t, fmt.Sprintf("%v %+v %#v", err, err, err), canary)
 		}
 	}
 	body := `{"error":"invalid_client","error_description":"the token answer-canary-value and query-canary-1","access_token":"answer-canary-value"}`
-	_, err := testClient(&exchange{status: 401, body: body}).Fetch(t.Context())
+	_, err := testClient(&exchange{status: 401, body: body}).Fetch(t.Context(), Want{})
 	if contains(err.Error(), "canary") {
 		t.Errorf("the error shows %q", err)
 	}
@@ -144,7 +144,7 @@ func TestX01AnAnswerThatIsNoHTTPIsNotQuoted(t *testing.T) {
 			c := testClient(nil)
 			c.Transport, c.Encoding = &http.Transport{DisableKeepAlives: true}, EncodingQuery
 			c.TokenURL = Literal("http://" + listener.Addr().String() + "/token")
-			_, err = c.Fetch(t.Context())
+			_, err = c.Fetch(t.Context(), Want{})
 			failed, ok := errors.AsType[*AuthenticationError](err)
 			if !ok || failed.Code != CodeUnavailable || !failed.Temporary() {
 				t.Fatalf("got %v", err)
@@ -176,7 +176,7 @@ func TestOnlyTLSThatBlamesCertificateOrVersionIsFinal(t *testing.T) {
 		{"an alert that the server was closed", alert("user canceled"), CodeUnavailable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := testClient(&exchange{err: test.err}).Fetch(t.Context())
+			_, err := testClient(&exchange{err: test.err}).Fetch(t.Context(), Want{})
 			failed, _ := errors.AsType[*AuthenticationError](err)
 			if strings.Contains(test.name, "client's certificate") && !contains(err.Error(), "set tls_client_auth") || strings.Contains(test.name, "speaks no TLS") && !contains(err.Error(), "begin with http://") {
 				t.Errorf("the advice is wrong: %v", err)
@@ -211,7 +211,7 @@ func TestErrorCodesAndDescriptionsAreReadInManyPlaces(t *testing.T) {
 		{"a code that is a list", "", `{"error":["invalid_client"]}`, CodeRefused, "holds no error code"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := testClient(&exchange{status: 400, body: test.body, header: http.Header{"Content-Type": {test.contentType}}}).Fetch(t.Context())
+			_, err := testClient(&exchange{status: 400, body: test.body, header: http.Header{"Content-Type": {test.contentType}}}).Fetch(t.Context(), Want{})
 			failed, ok := errors.AsType[*AuthenticationError](err)
 			if !ok || failed.Code != test.code || !contains(err.Error(), test.says) {
 				t.Errorf("got %v, want %s and %q", err, test.code, test.says)
@@ -234,7 +234,7 @@ func TestX01ASecretInAnyPlaceOfAnErrorIsHidden(t *testing.T) {
 			body, _ := json.Marshal(value)
 			for _, status := range []int{200, 400} {
 				c.Transport = &exchange{status: status, body: string(body)}
-				_, err := c.Fetch(t.Context())
+				_, err := c.Fetch(t.Context(), Want{})
 				wantNoCanary(t, fmt.Sprintf("%v %+v", err, err), secret)
 			}
 		}
@@ -242,7 +242,7 @@ func TestX01ASecretInAnyPlaceOfAnErrorIsHidden(t *testing.T) {
 }
 
 func TestADescriptionThatIsNoStringIsNotShown(t *testing.T) {
-	_, err := testClient(&exchange{status: 401, body: `{"error":"invalid_client","error_description":{"msg":"cAnary \u0022+\/&% s3cret"}}`}).Fetch(t.Context())
+	_, err := testClient(&exchange{status: 401, body: `{"error":"invalid_client","error_description":{"msg":"cAnary \u0022+\/&% s3cret"}}`}).Fetch(t.Context(), Want{})
 	if contains(err.Error(), "cAnary") || !contains(err.Error(), "invalid_client") {
 		t.Errorf("got %v", err)
 	}
@@ -252,7 +252,7 @@ func TestADescriptionThatIsNoStringIsNotShown(t *testing.T) {
 func TestAnErrorCodeIsComparedAsItIsSent(t *testing.T) {
 	c := testClient(&exchange{status: http.StatusBadRequest, body: `{"error":"invalid_client"}`})
 	c.Encoding, c.Body = EncodingJSON, Literal(`{"type":"client"}`)
-	_, err := c.Fetch(t.Context())
+	_, err := c.Fetch(t.Context(), Want{})
 	var failed *AuthenticationError
 	if !errors.As(err, &failed) || failed.Code != CodeInvalidClient {
 		t.Errorf("got %v", err)
@@ -261,13 +261,13 @@ func TestAnErrorCodeIsComparedAsItIsSent(t *testing.T) {
 
 func TestAnErrorThatSaysNothingIsNone(t *testing.T) {
 	for _, text := range []string{"null", `""`, "false", "0", "{}", "[]"} {
-		token, err := testClient(&exchange{body: `{"error":` + text + `,"access_token":"t","expires_in":60}`}).Fetch(t.Context())
+		token, err := testClient(&exchange{body: `{"error":` + text + `,"access_token":"t","expires_in":60}`}).Fetch(t.Context(), Want{})
 		if err != nil || token.Value.Reveal() != "t" {
 			t.Errorf("error %s: %v", text, err)
 		}
 	}
 	for _, text := range []string{`"x"`, "true", "1", `{"code":1}`, `["x"]`} {
-		if _, err := testClient(&exchange{body: `{"error":` + text + `,"access_token":"t","expires_in":60}`}).Fetch(t.Context()); err == nil {
+		if _, err := testClient(&exchange{body: `{"error":` + text + `,"access_token":"t","expires_in":60}`}).Fetch(t.Context(), Want{}); err == nil {
 			t.Errorf("error %s is none", text)
 		}
 	}

@@ -68,7 +68,7 @@ func (m *Manager) fly(f *flight) {
 		m.mu.Unlock()
 
 		started := m.clock.instant()
-		token, digest, err := fetch(b)
+		token, digest, err := fetch(b, m.want(f))
 		if err == nil {
 			if m.keep(f, token, started) {
 				return
@@ -100,6 +100,11 @@ func (m *Manager) fly(f *flight) {
 			attempt = 0
 		}
 	}
+}
+
+// want says what a flight's token is for.
+func (m *Manager) want(f *flight) Want {
+	return Want{InHand: m.current.Load(), Waiting: !f.background}
 }
 
 func (m *Manager) newsSince(news int) bool {
@@ -165,12 +170,12 @@ func worthRetrying(failed *AuthenticationError, delay time.Duration) bool {
 // fetch makes one attempt. The digest names the secrets that it is made with:
 // it is read before, so that one that is rotated meanwhile counts as changed. A
 // panic ends the attempt, not the process (case C08).
-func fetch(b *Binding) (token Token, digest [sha256.Size]byte, err error) {
+func fetch(b *Binding, want Want) (token Token, digest [sha256.Size]byte, err error) {
 	defer recovered(&err)
 	if digest, err = secretsDigest(b); err != nil {
 		return Token{}, digest, err
 	}
-	token, err = b.Fetcher.Fetch(context.Background())
+	token, err = b.Fetcher.Fetch(context.Background(), want)
 	return token, digest, err
 }
 

@@ -11,11 +11,6 @@ import (
 	"go.uber.org/zap"
 )
 
-// A Fetcher obtains a token: one attempt, bounded in time by itself.
-type Fetcher interface {
-	Fetch(ctx context.Context) (Token, error)
-}
-
 // A Binding is what a configuration lends to a Manager: all of it may end with
 // that configuration, so the Manager holds nothing of it once a newer one is
 // bound.
@@ -233,7 +228,8 @@ func (m *Manager) settle() {
 // ended already.
 func (m *Manager) keep(f *flight, fetched Token, started instant) bool {
 	t := &fetched
-	t.obtained = started
+	t.obtained = m.clock.obtained(t.ObtainedAt, started)
+	t.ObtainedAt = time.Unix(0, t.obtained.wall)
 	if t.expired(m.clock.instant()) {
 		return false
 	}

@@ -23,7 +23,7 @@ type fakeEndpoint struct {
 	asked    []time.Time
 }
 
-func (e *fakeEndpoint) Fetch(ctx context.Context) (Token, error) {
+func (e *fakeEndpoint) Fetch(ctx context.Context, want Want) (Token, error) {
 	e.mu.Lock()
 	e.asked = append(e.asked, time.Now())
 	n, latency, lifetime, fail := len(e.asked), e.latency, e.lifetime, e.fail
@@ -250,7 +250,7 @@ func TestT04AndT32TheSameTokenAgainCausesNoLoop(t *testing.T) {
 
 type fetcherFunc func(context.Context) (Token, error)
 
-func (f fetcherFunc) Fetch(ctx context.Context) (Token, error) { return f(ctx) }
+func (f fetcherFunc) Fetch(ctx context.Context, _ Want) (Token, error) { return f(ctx) }
 
 func TestC08APanicInTheFetchIsAnErrorAndEndsTheFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

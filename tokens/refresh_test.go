@@ -36,7 +36,7 @@ func refreshClient(answers func(form url.Values) (int, string)) (*Client, *[]str
 func fetch3(t *testing.T, c *Client) {
 	t.Helper()
 	for range 3 {
-		if _, err := c.Fetch(t.Context()); err != nil {
+		if _, err := c.Fetch(t.Context(), Want{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -124,7 +124,7 @@ func TestARotatedRefreshTokenOutlivesTheClient(t *testing.T) {
 func TestWithoutClientCredentialsInvalidGrantIsTheError(t *testing.T) {
 	c, _ := refreshClient(func(url.Values) (int, string) { return 400, `{"error":"invalid_grant"}` })
 	c.ClientSecret, c.AuthMethod = nil, NoAuthentication
-	_, err := c.Fetch(t.Context())
+	_, err := c.Fetch(t.Context(), Want{})
 	var failed *AuthenticationError
 	if !errors.As(err, &failed) || failed.Code != CodeInvalidGrant || failed.Temporary() {
 		t.Errorf("got %v", err)
@@ -154,14 +154,14 @@ func TestGrantTypeRefreshTokenDoesNotFallBack(t *testing.T) {
 			c.GrantType = GrantRefreshToken
 			before(c.RefreshTokens)
 			for range 2 {
-				_, err := c.Fetch(t.Context())
+				_, err := c.Fetch(t.Context(), Want{})
 				failed, ok := errors.AsType[*AuthenticationError](err)
 				if !ok || failed.Code != CodeInvalidGrant || failed.Temporary() {
 					t.Fatalf("got %v", err)
 				}
 			}
 			answers = func(url.Values) (int, string) { return 200, goodAnswer }
-			if _, err := c.Fetch(t.Context()); err != nil {
+			if _, err := c.Fetch(t.Context(), Want{}); err != nil {
 				t.Error(err)
 			}
 			if got := strings.Join(*used, ", "); got != "refresh_token r0, refresh_token r0, refresh_token r0" {
@@ -198,7 +198,7 @@ func TestAnyProofOfTheClientsIdentityIsFallenBackTo(t *testing.T) {
 			if !test.falls {
 				want = "refresh_token r0"
 			}
-			if _, err := c.Fetch(t.Context()); (err == nil) != test.falls || strings.Join(*used, ", ") != want {
+			if _, err := c.Fetch(t.Context(), Want{}); (err == nil) != test.falls || strings.Join(*used, ", ") != want {
 				t.Errorf("used %v, %v", *used, err)
 			}
 			for _, assertion := range assertions {
@@ -238,7 +238,7 @@ func TestARefreshRequestIsRetriedOnlyWhereItWasCertainlyNotUsed(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := testClient(&test.exchange)
 			c.RefreshToken = Literal("r0")
-			_, err := c.Fetch(t.Context())
+			_, err := c.Fetch(t.Context(), Want{})
 			var failed *AuthenticationError
 			if !errors.As(err, &failed) || worthRetrying(failed, firstRetryDelay) != test.retried {
 				t.Errorf("retried: %v, want %v (%v)", worthRetrying(failed, firstRetryDelay), test.retried, err)
@@ -264,7 +264,7 @@ func TestARotatedRefreshTokenIsKeptBesideAnAccessTokenOfNoUse(t *testing.T) {
 				return 200, `{"refresh_token":"` + form.Get("refresh_token") + `+",` + rest + `}`
 			})
 			for range 2 {
-				_, _ = c.Fetch(t.Context())
+				_, _ = c.Fetch(t.Context(), Want{})
 			}
 			if got := strings.Join(*used, ", "); got != "refresh_token r0, refresh_token r0+" {
 				t.Errorf("used %s", got)
@@ -291,7 +291,7 @@ func TestOneRefreshTokenIsUsedByOneClientAtATime(t *testing.T) {
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
-				if _, err := newClient().Fetch(t.Context()); err != nil {
+				if _, err := newClient().Fetch(t.Context(), Want{}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -301,11 +301,11 @@ func TestOneRefreshTokenIsUsedByOneClientAtATime(t *testing.T) {
 			t.Errorf("%d requests at once used the refresh token", most.Load())
 		}
 		// Who waits too long gets a timeout and has sent nothing.
-		go func() { _, _ = newClient().Fetch(t.Context()) }()
+		go func() { _, _ = newClient().Fetch(t.Context(), Want{}) }()
 		synctest.Wait()
 		c := newClient()
 		c.Timeout = time.Millisecond
-		if _, err := c.Fetch(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := c.Fetch(t.Context(), Want{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Minute)

@@ -69,7 +69,7 @@ func rotatingClient(store RefreshTokenStore, sent *[]string) *Client {
 func fetchTimes(t *testing.T, c *Client, times int) {
 	t.Helper()
 	for range times {
-		if _, err := c.Fetch(t.Context()); err != nil {
+		if _, err := c.Fetch(t.Context(), Want{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -168,7 +168,7 @@ func TestACallerDoesNotWaitForEverForTheStore(t *testing.T) {
 	cancel()
 	var sent []string
 	store := &fakeStore{}
-	if _, err := rotatingClient(store, &sent).Fetch(ctx); !errors.Is(err, context.Canceled) || store.locked || len(sent) != 0 {
+	if _, err := rotatingClient(store, &sent).Fetch(ctx, Want{}); !errors.Is(err, context.Canceled) || store.locked || len(sent) != 0 {
 		t.Errorf("got %v, locked: %t", err, store.locked)
 	}
 }

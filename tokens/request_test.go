@@ -35,7 +35,7 @@ func TestTheJSONBodyOfATokenRequest(t *testing.T) {
 			e := &exchange{body: goodAnswer}
 			c := testClient(e)
 			c.AuthMethod, c.Encoding, c.Scope, c.Body, c.Parameters = NoAuthentication, EncodingJSON, nil, test.body, test.params
-			if _, err := c.Fetch(t.Context()); err != nil {
+			if _, err := c.Fetch(t.Context(), Want{}); err != nil {
 				t.Fatal(err)
 			}
 			if e.sent != test.want || e.request.Header.Get("Content-Type") != "application/json" || e.request.ContentLength != int64(len(test.want)) {
@@ -50,7 +50,7 @@ func TestABodyThatIsNoJSONObjectIsNotSent(t *testing.T) {
 		e := &exchange{body: goodAnswer}
 		c := testClient(e)
 		c.Encoding, c.Body = EncodingJSON, Literal(body)
-		_, err := c.Fetch(t.Context())
+		_, err := c.Fetch(t.Context(), Want{})
 		failed, ok := errors.AsType[*AuthenticationError](err)
 		if !ok || failed.Code != CodeRefused || failed.Temporary() || !contains(err.Error(), "must be a JSON object") || contains(err.Error(), "cAnary") || e.request != nil {
 			t.Errorf("%s: got %v, sent %q", body, err, e.sent)
@@ -63,7 +63,7 @@ func TestX01SecretsInTheBodyAreHiddenFromAServerThatEchoesThem(t *testing.T) {
 		body := `{"error":"invalid_client","error_description":"` + echo + `"}`
 		c := testClient(&exchange{status: 401, body: body})
 		c.Encoding, c.Body = EncodingJSON, Literal(`{"auth":{"password":"bOdy pw","list":["in-a list",{"deeper":"deEp er"}],"n":1}}`)
-		_, err := c.Fetch(t.Context())
+		_, err := c.Fetch(t.Context(), Want{})
 		if err == nil || !contains(err.Error(), "wrong: [redacted]") {
 			t.Errorf("%s: got %v", echo, err)
 		}
@@ -87,7 +87,7 @@ func TestHeadersTakeThePlaceOfTheDefaults(t *testing.T) {
 		{"X-Two", Literal("1")},
 		{"x-two", Literal("2")},
 	}
-	if _, err := c.Fetch(t.Context()); err != nil {
+	if _, err := c.Fetch(t.Context(), Want{}); err != nil {
 		t.Fatal(err)
 	}
 	want := http.Header{
@@ -120,14 +120,14 @@ func TestWhatProvesTheClientsIdentityIsAllThatIsSentOfIt(t *testing.T) {
 			c := testClient(e)
 			c.AuthMethod, c.ClientID, c.Scope = test.method, test.id, nil
 			c.ClientAssertion = Literal("signed.cAnary.jwt")
-			if _, err := c.Fetch(t.Context()); err != nil {
+			if _, err := c.Fetch(t.Context(), Want{}); err != nil {
 				t.Fatal(err)
 			}
 			if e.sent != test.want || e.request.Header["Authorization"] != nil {
 				t.Errorf("sent %s, Authorization %v\nwant %s", e.sent, e.request.Header["Authorization"], test.want)
 			}
 			e.status, e.body = 401, `{"error":"invalid_client","error_description":"signed.cAnary.jwt"}`
-			if _, err := c.Fetch(t.Context()); err == nil || contains(err.Error(), "cAnary") != (test.method == TLSClientAuth || test.method == NoAuthentication) {
+			if _, err := c.Fetch(t.Context(), Want{}); err == nil || contains(err.Error(), "cAnary") != (test.method == TLSClientAuth || test.method == NoAuthentication) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -142,7 +142,7 @@ func TestEachRequestHasAnAssertionOfItsOwn(t *testing.T) {
 	c.AuthMethod, c.ClientAssertion = PrivateKeyJWT, a
 	var sent []string
 	for range 2 {
-		if _, err := c.Fetch(t.Context()); err != nil {
+		if _, err := c.Fetch(t.Context(), Want{}); err != nil {
 			t.Fatal(err)
 		}
 		form, _ := url.ParseQuery(e.sent)
@@ -154,7 +154,7 @@ func TestEachRequestHasAnAssertionOfItsOwn(t *testing.T) {
 	}
 	a.Key = Literal("no key")
 	e.request = nil
-	_, err := c.Fetch(t.Context())
+	_, err := c.Fetch(t.Context(), Want{})
 	if _, ok := errors.AsType[*AssertionError](err); !ok || e.request != nil {
 		t.Errorf("got %v, sent %v", err, e.request)
 	}
@@ -169,7 +169,7 @@ func TestABodyOrAssertionThatCannotBeReadIsTheError(t *testing.T) {
 		e := &exchange{body: goodAnswer}
 		c := testClient(e)
 		change(c, valueFunc(func(context.Context) (Secret, error) { return Secret{}, broken }))
-		if _, err := c.Fetch(t.Context()); !errors.Is(err, broken) || e.request != nil {
+		if _, err := c.Fetch(t.Context(), Want{}); !errors.Is(err, broken) || e.request != nil {
 			t.Errorf("%s: got %v, sent %v", name, err, e.request)
 		}
 	}

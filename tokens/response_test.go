@@ -19,7 +19,7 @@ func FuzzTokenAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, contentType, retry string, body []byte) {
 		e := &exchange{status: status, body: string(body), header: http.Header{"Content-Type": {contentType}, "Retry-After": {retry}}}
-		token, err := testClient(e).Fetch(t.Context())
+		token, err := testClient(e).Fetch(t.Context(), Want{})
 		if err != nil {
 			if text := err.Error(); strings.ContainsAny(text, "\r\n\x00") {
 				t.Errorf("the error holds control characters: %q", text)

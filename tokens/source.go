@@ -23,7 +23,7 @@ type SelfSigned struct {
 }
 
 // Fetch signs a token.
-func (s *SelfSigned) Fetch(ctx context.Context) (Token, error) {
+func (s *SelfSigned) Fetch(ctx context.Context, _ Want) (Token, error) {
 	start := time.Now()
 	value, err := s.JWT.Read(ctx)
 	if err != nil {
@@ -75,7 +75,7 @@ const tokenFileLimit = 16 << 10
 var errTokenFile = errors.New("holds no usable token")
 
 // Fetch reads the token.
-func (f *TokenFile) Fetch(ctx context.Context) (Token, error) {
+func (f *TokenFile) Fetch(ctx context.Context, _ Want) (Token, error) {
 	start := time.Now()
 	content, err := f.File.Read(ctx)
 	if err != nil {

@@ -50,7 +50,7 @@ func TestASelfSignedTokenLivesAsLongAsItSays(t *testing.T) {
 				if test.change != nil {
 					test.change(s, a)
 				}
-				token, err := s.Fetch(t.Context())
+				token, err := s.Fetch(t.Context(), Want{})
 				if test.says != "" {
 					if err == nil || !contains(err.Error(), test.says) || contains(err.Error(), "cAnary") || token != (Token{}) {
 						t.Errorf("got %v, want %q in it", err, test.says)
@@ -70,9 +70,9 @@ func TestASelfSignedTokenLivesAsLongAsItSays(t *testing.T) {
 func TestEachSelfSignedTokenIsANewOne(t *testing.T) {
 	after(t, 0, func(t *testing.T) {
 		s := &SelfSigned{JWT: newAssertion(t, "HS256")}
-		first, _ := s.Fetch(t.Context())
+		first, _ := s.Fetch(t.Context(), Want{})
 		time.Sleep(time.Second)
-		if second, err := s.Fetch(t.Context()); err != nil || second.Value.Equal(first.Value) {
+		if second, err := s.Fetch(t.Context(), Want{}); err != nil || second.Value.Equal(first.Value) {
 			t.Errorf("the same token again, %v", err)
 		}
 	})
@@ -112,9 +112,9 @@ func TestATokenFileIsReadEachTime(t *testing.T) {
 					Provider: "corp", Response: test.response,
 					File: valueFunc(func(context.Context) (Secret, error) { return NewSecret(content), nil }),
 				}
-				_, _ = f.Fetch(t.Context())
+				_, _ = f.Fetch(t.Context(), Want{})
 				content = test.content
-				token, err := f.Fetch(t.Context())
+				token, err := f.Fetch(t.Context(), Want{})
 				if test.says == "" {
 					if err != nil || token.Value.Reveal() != test.token || token.Lifetime != test.want {
 						t.Errorf("got %q for %v, %v; want %v", token.Value.Reveal(), token.Lifetime, err, test.want)
@@ -142,7 +142,7 @@ func TestAFileThatCannotBeReadIsTheError(t *testing.T) {
 	broken := errors.New("file gone")
 	value := valueFunc(func(context.Context) (Secret, error) { return Secret{}, broken })
 	for name, fetcher := range map[string]Fetcher{"a token file": &TokenFile{File: value}, "what signs": &SelfSigned{JWT: value}} {
-		if token, err := fetcher.Fetch(t.Context()); !errors.Is(err, broken) || token != (Token{}) {
+		if token, err := fetcher.Fetch(t.Context(), Want{}); !errors.Is(err, broken) || token != (Token{}) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -11,16 +11,16 @@ type Token struct {
 	// RefreshIn is when the issuer wants the token replaced (refresh_in, which is
 	// in no RFC); 0 where it said nothing.
 	RefreshIn time.Duration
+	// ObtainedAt is the moment before the token request was sent, by the wall clock.
+	// A Fetcher sets it for a token that another instance has obtained.
+	ObtainedAt time.Time
 
 	obtained instant
 	freshFor time.Duration
 }
 
-// ObtainedAt is the moment before the token request was sent.
-func (t *Token) ObtainedAt() time.Time { return time.Unix(0, t.obtained.wall) }
-
 // ExpiresAt is when the token ends; it is never used after that.
-func (t *Token) ExpiresAt() time.Time { return t.ObtainedAt().Add(t.Lifetime) }
+func (t *Token) ExpiresAt() time.Time { return t.ObtainedAt.Add(t.Lifetime) }
 
 func (t *Token) expired(now instant) bool { return now.since(t.obtained) >= t.Lifetime }
 

@@ -167,7 +167,7 @@ func TestTheFirstPlaceThatHoldsSomethingHasTheToken(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := testClient(&exchange{body: test.body, header: test.header})
 			c.Response.Token = test.places
-			token, err := c.Fetch(t.Context())
+			token, err := c.Fetch(t.Context(), Want{})
 			if test.says != "" {
 				if err == nil || !contains(err.Error(), test.says) {
 					t.Errorf("got %v, want %q in it", err, test.says)
@@ -190,7 +190,7 @@ func TestATokenInAnyPlaceIsHidden(t *testing.T) {
 			header: http.Header{"Content-Type": {"application/json"}, "X-Token": {"tok canary"}},
 		})
 		c.Response.Token = []string{place}
-		if _, err := c.Fetch(t.Context()); err == nil || contains(err.Error(), "tok canary") || !contains(err.Error(), "not [redacted]") {
+		if _, err := c.Fetch(t.Context(), Want{}); err == nil || contains(err.Error(), "tok canary") || !contains(err.Error(), "not [redacted]") {
 			t.Errorf("%s: got %v", place, err)
 		}
 	}
@@ -238,7 +238,7 @@ func TestTheFirstRuleThatHoldsSomethingSaysWhenTheTokenEnds(t *testing.T) {
 				body := fmt.Sprintf(`{"access_token":%q,%s}`, test.token, test.members)
 				c := testClient(&exchange{body: body, header: http.Header{"X-Expires": {"946685400"}}})
 				c.Response = TokenResponse{Expiry: test.rules, DefaultTTL: 7 * time.Minute, MaxTTL: 3 * time.Hour}
-				token, err := c.Fetch(t.Context())
+				token, err := c.Fetch(t.Context(), Want{})
 				if test.says != "" {
 					if err == nil || !contains(err.Error(), test.says) || token != (Token{}) {
 						t.Errorf("got %v, want %q in it", err, test.says)
@@ -265,7 +265,7 @@ func TestALifetimeIsNeverAboveTheLongest(t *testing.T) {
 	} {
 		c := testClient(&exchange{body: `{"access_token":"t","refresh_in":864000}`})
 		c.Response = test.response
-		token, err := c.Fetch(t.Context())
+		token, err := c.Fetch(t.Context(), Want{})
 		if limit := orDefault(test.response.MaxTTL, MaxTTL); err != nil || token.Lifetime != test.want || token.RefreshIn != limit {
 			t.Errorf("%+v: lifetime %v, refresh in %v, %v", test.response, token.Lifetime, token.RefreshIn, err)
 		}
@@ -294,7 +294,7 @@ func FuzzTokenResponse(f *testing.F) {
 		}
 		c := testClient(&exchange{body: string(body), header: http.Header{"Content-Type": {"text/plain"}, "X-Token": {"t"}, "X-End": {"2100-01-01T00:00:00Z"}}})
 		c.Response = response
-		token, err := c.Fetch(t.Context())
+		token, err := c.Fetch(t.Context(), Want{})
 		if err != nil {
 			if token != (Token{}) {
 				t.Error("a token beside an error")
