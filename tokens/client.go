@@ -116,6 +116,11 @@ type Client struct {
 	RefreshTokens *RefreshTokens
 	// RefreshTokenStore, if set, keeps rotated refresh tokens durably.
 	RefreshTokenStore RefreshTokenStore
+	// Storage, if set, is where rotated refresh tokens are kept, beyond the process
+	// and for all instances.
+	Storage *SharedStorage
+	// Identity, if set, names the token request with all its values as they read now.
+	Identity func(ctx context.Context) (Identity, error)
 	// Logger, if set, gets warnings about odd answers, each once.
 	Logger *zap.Logger
 
