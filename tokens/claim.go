@@ -1,4 +1,176 @@
 package tokens
 
-// claims are the claims in one folder of the storage.
-type claims struct{}
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	mathrand "math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A claimTerms says what one kind of claim is for.
+type claimTerms struct {
+	// operation bounds each operation of the storage.
+	operation time.Duration
+	// promise is how long it takes at most to look, to ask and to store what came.
+	promise time.Duration
+	// hold is how long a claim waits that has passed an abandoned one.
+	hold time.Duration
+}
+
+const (
+	// claimWindow is the time from the start of a claim to its request. A storage
+	// whose operations take longer gets more, up to claimWindowLimit.
+	claimWindow, claimWindowLimit = 2 * time.Second, 8 * time.Second
+	// closingTime is what the end of a promise leaves for storing what came.
+	closingTime = 3 * time.Second
+	// claimHold is how long a claim stands alone before its request if it has passed
+	// an abandoned one, whose owner may be saving still: that one tries again each 4 s.
+	claimHold = 6 * time.Second
+)
+
+// A claim is the own one.
+type claim struct {
+	claims *claims
+	terms  claimTerms
+	name   string
+	// started is when its Store began, from which on it promises to be done.
+	started         time.Time
+	promise, window time.Duration
+	// passed are the abandoned claims of others that it stands beside.
+	passed []string
+}
+
+// errClaimed means that another instance is asking.
+var errClaimed = errors.New("another instance is asking")
+
+// The own claim waits among higher ones for those who come later to withdraw.
+const contentionTime = 1500 * time.Millisecond
+
+// acquire claims the folder, and gives what it holds then. The error is errClaimed
+// while another is asking, or a *StorageError.
+func (c *claims) acquire(ctx context.Context, terms claimTerms) (*claim, view, error) {
+	before, err := c.look(ctx, terms.operation, "")
+	if err != nil {
+		return nil, before, err
+	}
+	if len(before.live) > 0 {
+		return nil, before, errClaimed
+	}
+	own, err := c.stand(ctx, terms, before.abandoned)
+	if err != nil {
+		return nil, before, err
+	}
+	after, err := own.lookAround(ctx)
+	if err == nil && len(own.passed) > 0 {
+		wait(ctx, terms.hold)
+		after, err = own.lookAround(ctx)
+	}
+	if err != nil {
+		own.release(ctx)
+		return nil, after, err
+	}
+	return own, after, nil
+}
+
+// stand stores a new claim.
+func (c *claims) stand(ctx context.Context, terms claimTerms, passed []string) (*claim, error) {
+	c.mu.Lock()
+	window := c.window
+	c.mu.Unlock()
+	if len(passed) > 0 {
+		window += terms.hold
+	}
+	promise := min(terms.promise+window-claimWindow, promiseLimit)
+	nonce := make([]byte, 16)
+	_, _ = rand.Read(nonce)
+	own := &claim{
+		claims: c, terms: terms, name: claimPrefix + hex.EncodeToString(nonce), passed: passed,
+		window: window, promise: promise, started: time.Now(),
+	}
+	content, err := json.Marshal(storedClaim{own.promise.Seconds(), hostName(), own.started.UTC()})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.storage.store(ctx, terms.operation, own.key(), content); err != nil {
+		own.release(ctx)
+		return nil, err
+	}
+	return own, nil
+}
+
+var hostName = sync.OnceValue(func() string {
+	name, _ := os.Hostname()
+	return name
+})
+
+// lookAround looks until the own claim is alone.
+func (k *claim) lookAround(ctx context.Context) (view, error) {
+	for first := time.Now(); ; wait(ctx, 20*time.Millisecond+time.Duration(mathrand.Int64N(int64(30*time.Millisecond)))) {
+		v, err := k.claims.look(ctx, k.terms.operation, k.name)
+		switch {
+		case err != nil:
+			return v, err
+		case ctx.Err() != nil:
+			return v, context.Cause(ctx)
+		case !v.own:
+			// The list leaves out what is there: it may leave out others' claims.
+			return v, &StorageError{Operation: "list", Key: k.claims.folder, Err: errOwnClaim}
+		case slices.ContainsFunc(v.abandoned, func(name string) bool { return !slices.Contains(k.passed, name) }):
+			return v, errClaimed
+		case len(v.live) == 0:
+			return v, nil
+		case slices.Min(v.live) < k.name, time.Since(first) > contentionTime:
+			return v, errClaimed
+		}
+	}
+}
+
+var errOwnClaim = errors.New("what was just stored is not listed")
+
+func (k *claim) key() string { return k.claims.folder + "/" + k.name }
+
+// late reports whether it is too late to ask: others may soon take the claim for
+// abandoned. A storage that is too slow for the time gets more next time.
+func (k *claim) late() bool {
+	if elapsed(k.started) <= k.window {
+		return false
+	}
+	c := k.claims
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.window = min(2*c.window, claimWindowLimit)
+	return true
+}
+
+// timeToAsk is how long a request may take that begins now.
+func (k *claim) timeToAsk() time.Duration { return k.promise - closingTime - elapsed(k.started) }
+
+// release deletes the claim. Nothing has come of it that others must know.
+func (k *claim) release(ctx context.Context) { k.claims.remove(ctx, k.terms.operation, k.name) }
+
+// finish deletes the claim, and the abandoned ones that it has passed.
+func (k *claim) finish(ctx context.Context) {
+	for _, name := range k.passed {
+		_ = k.claims.storage.delete(context.WithoutCancel(ctx), k.terms.operation, k.claims.folder+"/"+name)
+	}
+	k.release(ctx)
+}
+
+// leave ends the work under the claim, and lets it stand for others to see.
+func (k *claim) leave(until time.Time) { k.claims.leave(k.name, until) }
+
+// wait waits for some time, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

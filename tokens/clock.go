@@ -40,3 +40,10 @@ func (c *clock) obtained(at time.Time, started instant) instant {
 func (now instant) since(earlier instant) time.Duration {
 	return time.Duration(max(now.mono-earlier.mono, now.wall-earlier.wall))
 }
+
+// elapsed is the time since a time.Now reading, on the clock that says more has
+// passed.
+func elapsed(since time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
+}
