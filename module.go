@@ -40,7 +40,9 @@ type App struct {
 	logger *zap.Logger
 	// own are the providers that every handler knows: those of the app itself.
 	own map[string]*provider
-	mu  sync.RWMutex
+	// unbindStorage takes back the storage of this configuration.
+	unbindStorage func()
+	mu            sync.RWMutex
 	// providers are all that are declared, those of handlers among them.
 	providers map[string]*provider
 }
@@ -102,6 +104,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx); err != nil {
 		return err
 	}
+	a.unbindStorage = storage.Bind(ctx.Storage(), a.logger)
 	a.own, err = a.declare(ctx, declared)
 	return err
 }
@@ -180,6 +183,9 @@ func (a *App) Cleanup() error {
 	defer a.mu.RUnlock()
 	for _, p := range a.providers {
 		p.release()
+	}
+	if a.unbindStorage != nil {
+		a.unbindStorage()
 	}
 	return nil
 }

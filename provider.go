@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,11 +23,10 @@ import (
 // (cases L02, L05). It holds nothing that belongs to a configuration.
 var states = caddy.NewUsagePool()
 
-// refreshTokens holds what has become of the refresh tokens of all providers
-// that the process has had, by config's RefreshTokenFingerprint. They outlive the
-// states: whoever changes a provider's scope, or takes it away for a while, must
-// not use a token that was rotated again.
-var refreshTokens sync.Map
+// storage is Caddy's storage for all providers of the process, and what the process
+// remembers of it. It outlives every configuration: whoever changes a provider's scope,
+// or takes it away for a while, must not use a refresh token again that was replaced.
+var storage tokens.SharedStorage
 
 // A tokenState is what is shared by all configurations in which a provider is
 // the same.
@@ -92,16 +90,8 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if err != nil {
 		return nil, err
 	}
-	refreshToken, err := definition.RefreshTokenFingerprint(name, environment)
-	if err != nil {
-		return nil, err
-	}
 	fetcher, err := definition.Fetcher(name, environment, logger, func(client *tokens.Client) {
-		if refreshToken != "" {
-			kept, _ := refreshTokens.LoadOrStore(refreshToken, new(tokens.RefreshTokens))
-			client.RefreshTokens = kept.(*tokens.RefreshTokens)
-			client.RefreshTokenStore = newRefreshTokenStore(ctx.Storage(), refreshToken)
-		}
+		client.Storage = &storage
 		if tokenEndpoint != nil {
 			client.Transport = tokenTransport{tokenEndpoint}
 		}

@@ -52,13 +52,9 @@ var errClaimed = errors.New("another instance is asking")
 // The own claim waits among higher ones for those who come later to withdraw.
 const contentionTime = 1500 * time.Millisecond
 
-// acquire claims the folder, and gives what it holds then. The error is errClaimed
-// while another is asking, or a *StorageError.
-func (c *claims) acquire(ctx context.Context, terms claimTerms) (*claim, view, error) {
-	before, err := c.look(ctx, terms.operation, "")
-	if err != nil {
-		return nil, before, err
-	}
+// acquire claims the folder in which nobody was asking before, and gives what it holds
+// then. The error is errClaimed while another is asking, or a *StorageError.
+func (c *claims) acquire(ctx context.Context, before view, terms claimTerms) (*claim, view, error) {
 	if len(before.live) > 0 {
 		return nil, before, errClaimed
 	}

@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -110,12 +109,6 @@ type Client struct {
 	Response TokenResponse
 	// Transport defaults to one that is shared by all clients of the process.
 	Transport http.RoundTripper
-	// RefreshTokens keeps rotated refresh tokens. It must be the same for all
-	// clients that use the same refresh token; without one the client keeps
-	// its own.
-	RefreshTokens *RefreshTokens
-	// RefreshTokenStore, if set, keeps rotated refresh tokens durably.
-	RefreshTokenStore RefreshTokenStore
 	// Storage, if set, is where rotated refresh tokens are kept, beyond the process
 	// and for all instances.
 	Storage *SharedStorage
@@ -124,36 +117,49 @@ type Client struct {
 	// Logger, if set, gets warnings about odd answers, each once.
 	Logger *zap.Logger
 
-	memory                 RefreshTokens
+	// memory is in place of Storage.
+	memory                 SharedStorage
 	assumedOnce, scopeOnce sync.Once
 }
 
 // Fetch makes one token request, or two where a refresh token is refused and
 // there are client credentials to fall back to. The error is an
 // *AuthenticationError, or that of a Value that could not be read.
-func (c *Client) Fetch(ctx context.Context, _ Want) (Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, orDefault(c.Timeout, DefaultTimeout))
-	defer cancel()
+func (c *Client) Fetch(ctx context.Context, want Want) (Token, error) {
 	if c.RefreshToken != nil {
-		return c.fetchWithRefreshToken(ctx)
+		return c.fetchWithRefreshToken(ctx, want)
 	}
-	answer, err := c.request(ctx, orDefault(c.GrantType, GrantClientCredentials), Secret{})
+	return c.fetch(ctx)
+}
+
+// fetch makes one token request with the configured grant.
+func (c *Client) fetch(ctx context.Context) (Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
+	defer cancel()
+	answer, err := c.request(ctx, orDefault(c.GrantType, GrantClientCredentials), Secret{}, nil)
 	return answer.token, err
 }
 
+func (c *Client) timeout() time.Duration { return orDefault(c.Timeout, DefaultTimeout) }
+
 // request sends one token request and reads its answer. An answer that holds no
-// usable access token may hold a refresh token.
-func (c *Client) request(ctx context.Context, grantType string, refreshToken Secret) (answer, error) {
+// usable access token may hold a refresh token. Nothing is sent if it is too late, by
+// late, when it could be.
+func (c *Client) request(ctx context.Context, grantType string, refreshToken Secret, late func() bool) (answer, error) {
 	prepared, err := c.prepare(ctx, grantType, refreshToken)
 	if err != nil {
 		return answer{}, err
 	}
+	sending := watchSending(prepared, late)
 	start := time.Now()
 	response, err := orDefault[http.RoundTripper](c.Transport, sharedTransport).RoundTrip(prepared.request)
 	if err != nil {
 		failed := c.networkError(err)
 		failed.Endpoint = prepared.endpoint
-		failed.once = grantType == GrantRefreshToken && !isDialError(err)
+		failed.once = grantType == GrantRefreshToken && sending.began(err)
+		if sending.refused.Load() {
+			failed.Code, failed.Err = CodeStorageUnavailable, errLate
+		}
 		return answer{}, failed
 	}
 	defer response.Body.Close()
@@ -162,16 +168,21 @@ func (c *Client) request(ctx context.Context, grantType string, refreshToken Sec
 		return a, nil
 	}
 	failed.Endpoint = prepared.endpoint
-	// Only a server that says "later" has certainly not used the token up.
-	later := failed.Status == http.StatusTooManyRequests || failed.Status == http.StatusServiceUnavailable
-	failed.once = grantType == GrantRefreshToken && !later
+	failed.once = grantType == GrantRefreshToken && mayHaveUsed(failed)
 	return a, failed
 }
 
-// isDialError reports whether nothing was sent at all.
-func isDialError(err error) bool {
-	network, ok := errors.AsType[*net.OpError](err)
-	return ok && network.Op == "dial"
+// mayHaveUsed reports whether a server may have used up a refresh token although its
+// answer says nothing of that: one that says "later", or what is wrong with the
+// request, has not.
+func mayHaveUsed(failed *AuthenticationError) bool {
+	switch failed.Status / 100 {
+	case 4:
+		return failed.Status == http.StatusRequestTimeout
+	case 5:
+		return failed.Status != http.StatusServiceUnavailable
+	}
+	return failed.temporary && failed.Code == CodeInvalidResponse || failed.Status == 0
 }
 
 func orDefault[T comparable](value, standard T) T {

@@ -30,6 +30,9 @@ const (
 	CodeUnavailable = "token_endpoint_unavailable"
 	// CodeTimeout means that the last attempt got no answer in time.
 	CodeTimeout = "token_endpoint_timeout"
+	// CodeStorageUnavailable means that a refresh token cannot be used safely, because
+	// the storage fails.
+	CodeStorageUnavailable = "token_storage_unavailable"
 )
 
 // ErrNotBound is what a Manager answers that no configuration has been bound to.
@@ -66,6 +69,8 @@ type AuthenticationError struct {
 	// once marks a request that must not be repeated blindly: the server may
 	// have used up the refresh token although no answer arrived.
 	once bool
+	// busy says that another instance is asking: nothing has failed.
+	busy bool
 }
 
 // Temporary reports whether waiting can help: the failure is an outage, not a
@@ -139,5 +144,6 @@ var adviceFor = map[string]string{
 	CodeRefused:              "check token_url and the client's rights at the authorization server",
 	CodeUntrusted:            "check the token endpoint's certificate and the host name in token_url",
 	CodeUnavailable:          "check that the token endpoint can be reached from here",
+	CodeStorageUnavailable:   "check the storage of Caddy",
 	CodeTimeout:              "check that the token endpoint can be reached from here, or raise token_request timeout",
 }

@@ -9,37 +9,43 @@ import (
 
 // fetchWithRefreshToken uses the refresh token, and the client credentials, or
 // whatever the configured grant needs, where it is refused.
-func (c *Client) fetchWithRefreshToken(ctx context.Context) (Token, error) {
-	configured, err := c.RefreshToken.Read(ctx)
+func (c *Client) fetchWithRefreshToken(ctx context.Context, want Want) (Token, error) {
+	custody, identity, err := c.custody(ctx)
 	if err != nil {
 		return Token{}, err
 	}
-	end, err := c.refreshTokens().begin(ctx)
-	if err != nil {
-		return Token{}, err
+	r := &redemption{client: c, identity: identity, want: want}
+	token, err := custody.redeem(ctx, r)
+	failed, _ := errors.AsType[*AuthenticationError](err)
+	if failed == nil || !failed.refusesRefreshToken() || !c.hasFallback() {
+		return token, err
 	}
-	defer end()
-	store, err := c.openStore(ctx, configured)
-	if err != nil {
-		return Token{}, err
-	}
-	defer store.close()
-	if refreshToken := c.refreshTokens().use(configured, c.hasFallback()); !refreshToken.Empty() {
-		answer, err := c.request(ctx, GrantRefreshToken, refreshToken)
-		c.keepRefreshToken(ctx, store, refreshToken, answer.refreshToken)
-		failed, _ := errors.AsType[*AuthenticationError](err)
-		switch {
-		case err == nil:
-			return answer.token, nil
-		case failed == nil || failed.Code != CodeInvalidGrant || !c.hasFallback():
-			return Token{}, err
-		}
-		c.refreshTokens().refuse()
-		c.logger().Warn("the refresh token was refused, "+orDefault(c.GrantType, GrantClientCredentials)+" is used from now on",
+	if r.asked {
+		c.logger().Warn("the refresh token was refused, "+orDefault(c.GrantType, GrantClientCredentials)+" is used instead",
 			zap.String("provider", c.Provider), zap.Error(err))
 	}
-	answer, err := c.request(ctx, orDefault(c.GrantType, GrantClientCredentials), Secret{})
-	return answer.token, err
+	return c.fetch(ctx)
+}
+
+// custody gives what has become of the refresh token that is configured now, and the
+// name of the token request.
+func (c *Client) custody(ctx context.Context) (custody *custody, identity string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
+	defer cancel()
+	configured, err := c.RefreshToken.Read(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	identity = c.Provider
+	if c.Identity != nil {
+		named, err := c.Identity(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		identity = named.ID()
+	}
+	custody, err = orDefault(c.Storage, &c.memory).custody(configured)
+	return custody, identity, err
 }
 
 // hasFallback reports whether there is something to ask with when the refresh token
@@ -49,33 +55,6 @@ func (c *Client) hasFallback() bool {
 		return grant != GrantRefreshToken
 	}
 	return c.ClientSecret != nil || c.ClientAssertion != nil || c.AuthMethod == TLSClientAuth
-}
-
-// keepRefreshToken keeps a rotated refresh token. An answer without one means
-// that the old one stays (case T33).
-func (c *Client) keepRefreshToken(ctx context.Context, store *openStore, used, answered Secret) {
-	if answered.Empty() || answered.Equal(used) {
-		return
-	}
-	c.refreshTokens().rotate(answered)
-	if store.RefreshTokenStore == nil {
-		if c.refreshTokens().warn() {
-			c.logger().Warn("the authorization server rotates the refresh token: the newest is kept in memory only and lost when this process ends",
-				zap.String("provider", c.Provider))
-		}
-		return
-	}
-	// The server has used the old one up: whoever waits no longer must not lose it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	c.save(ctx, store)
-}
-
-func (c *Client) refreshTokens() *RefreshTokens {
-	if c.RefreshTokens == nil {
-		return &c.memory
-	}
-	return c.RefreshTokens
 }
 
 func (c *Client) logger() *zap.Logger {
