@@ -107,7 +107,7 @@ var hostName = sync.OnceValue(func() string {
 
 // lookAround looks until the own claim is alone.
 func (k *claim) lookAround(ctx context.Context) (view, error) {
-	for first := time.Now(); ; wait(ctx, 20*time.Millisecond+time.Duration(mathrand.Int64N(int64(30*time.Millisecond)))) {
+	for first := time.Now(); ; wait(ctx, about(35*time.Millisecond)) {
 		v, err := k.claims.look(ctx, k.terms.operation, k.name)
 		switch {
 		case err != nil:
@@ -160,6 +160,12 @@ func (k *claim) finish(ctx context.Context) {
 
 // leave ends the work under the claim, and lets it stand for others to see.
 func (k *claim) leave(until time.Time) { k.claims.leave(k.name, until) }
+
+// about is a random time between half of d and one and a half: those who have
+// withdrawn from each other must not meet again.
+func about(d time.Duration) time.Duration {
+	return d/2 + time.Duration(mathrand.Int64N(int64(d))) //nolint:gosec // nothing secret depends on it
+}
 
 // wait waits for some time, or until ctx ends.
 func wait(ctx context.Context, d time.Duration) {

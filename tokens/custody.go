@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -144,8 +143,7 @@ func (c *custody) redeem(ctx context.Context, r *redemption) (Token, error) {
 		if elapsed(started) > limit || ctx.Err() != nil {
 			return Token{}, r.failure(&AuthenticationError{Code: CodeUnavailable, Err: err, temporary: true, busy: true})
 		}
-		// A random time: those who have withdrawn from each other must not meet again.
-		wait(ctx, pause/2+time.Duration(mathrand.Int64N(int64(pause))))
+		wait(ctx, about(pause))
 		pause = min(2*pause, lookInterval/2)
 	}
 }

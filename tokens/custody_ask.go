@@ -106,7 +106,7 @@ func (c *custody) rotate(ctx context.Context, r *redemption, own *claim, v view,
 		own.leave(time.Now().Add(farAway))
 		c.log().Error("the new refresh token cannot be saved: it is kept in memory, and saving is tried again until it works; if the process ends before, the grant is lost",
 			zap.String("provider", r.client.Provider), zap.Error(failure))
-		go c.keepSaving()
+		go c.keepSaving() //nolint:gosec // it outlives the request, and so must the refresh token
 		return err
 	}
 	c.log().Debug("the refresh token was replaced and saved", zap.String("provider", r.client.Provider), zap.Int("generation", number))
