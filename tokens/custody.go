@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,7 +37,8 @@ type custody struct {
 	// refusals are by the identity of the token request.
 	refusals map[string]*refusedRequest
 	warned   bool
-	since    time.Time
+
+	status atomic.Pointer[RefreshTokenStatus]
 }
 
 // An absence keeps a refresh token from being used for a while.
@@ -79,8 +81,9 @@ func (s *SharedStorage) custody(configured Secret) (*custody, error) {
 	if c == nil {
 		c = &custody{
 			storage: s, identity: identity, claims: claims, configured: configured, turn: make(chan struct{}, 1), ended: -1,
-			missing: make(map[int]*sighting), refusals: make(map[string]*refusedRequest), since: time.Now(),
+			missing: make(map[int]*sighting), refusals: make(map[string]*refusedRequest),
 		}
+		c.note()
 		if s.custodies == nil {
 			s.custodies = make(map[string]*custody)
 		}
@@ -93,7 +96,7 @@ func (s *SharedStorage) custody(configured Secret) (*custody, error) {
 func (c *custody) begin(ctx context.Context) (end func(), err error) {
 	select {
 	case c.turn <- struct{}{}:
-		return func() { <-c.turn }, nil
+		return func() { c.note(); <-c.turn }, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for another use of the refresh token to end: %w", context.Cause(ctx))
 	}
@@ -225,7 +228,7 @@ func (c *custody) adopt(ctx context.Context, r *redemption, v view, own *claim) 
 
 // takeOver goes on with a record of another instance.
 func (c *custody) takeOver(ctx context.Context, record custodyRecord) {
-	c.held, c.away, c.since = record, absence{}, time.Now()
+	c.held, c.away = record, absence{}
 	if c.unsaved != nil {
 		c.unsaved.release(ctx)
 		c.unsaved = nil

@@ -93,7 +93,7 @@ func (c *custody) rotate(ctx context.Context, r *redemption, own *claim, v view,
 		number += len(own.passed)
 	}
 	c.held = c.successor(number, got.refreshToken, r.identity, token)
-	c.away, c.since = absence{}, time.Now()
+	c.away = absence{}
 	delete(c.refusals, r.identity)
 	if own == nil {
 		c.warnOfMemory(r)

@@ -85,8 +85,7 @@ func (c *custody) read(ctx context.Context, v view, own *claim) (keeping, error)
 		}
 		delete(c.missing, n)
 		if err := c.identity.open(key, content, &k.record); err != nil || k.record.Version != custodyVersion || k.record.Generation != n {
-			return k, &StorageError{Operation: "read", Key: key, Err: fmt.Errorf(
-				"%w; delete the folder %s to begin again with the configured refresh token, or put a new one into the configuration", errUnreadable, c.claims.folder)}
+			return k, &StorageError{Operation: "read", Key: key, Err: errUnreadable}
 		}
 		return k, nil
 	}

@@ -87,7 +87,7 @@ func (s *SharedStorage) logger() *zap.Logger {
 
 // A StorageError is a failure of an operation of the storage.
 type StorageError struct {
-	// Operation is "load", "store", "delete" or "list".
+	// Operation is "load", "store", "delete", "list" or "read".
 	Operation string
 	// Key is the key, or the folder that was listed.
 	Key string
@@ -96,7 +96,11 @@ type StorageError struct {
 }
 
 func (e *StorageError) Error() string {
-	return fmt.Sprintf("the storage cannot %s %s: %s", e.Operation, e.Key, Clean(e.Err.Error()))
+	text := fmt.Sprintf("the storage cannot %s %s: %s", e.Operation, e.Key, Clean(e.Err.Error()))
+	if errors.Is(e.Err, errUnreadable) {
+		text += fmt.Sprintf("; delete the folder %s to begin again with the configured refresh token, or put a new one into the configuration", path.Dir(e.Key))
+	}
+	return text
 }
 
 // Unwrap gives the cause.
@@ -200,22 +204,24 @@ func operate[T any](ctx context.Context, s *SharedStorage, limit time.Duration, 
 		}()
 		r.value, r.err = run(ctx, bound.storage)
 	}()
-	select {
-	case r := <-done:
+	finished := func(r result) (T, error) {
 		if r.err != nil {
 			// What came before the error is given too: see list.
 			return r.value, failed(r.err)
 		}
 		return r.value, nil
+	}
+	select {
+	case r := <-done:
+		return finished(r)
 	case <-ctx.Done():
+		// Its end may be that of the operation.
 		select {
 		case r := <-done:
-			if r.err == nil {
-				return r.value, nil
-			}
+			return finished(r)
 		default:
+			return value, failed(context.Cause(ctx))
 		}
-		return value, failed(context.Cause(ctx))
 	}
 }
 
