@@ -22,7 +22,7 @@ finish() {
 trap finish EXIT
 touch "$work/standins" "$work/gateway"
 
-# quietly runs a command for at most so many seconds, and shows what it says only if it fails.
+# quietly runs a command for at most so many seconds, which a loaded machine may need, and shows what it says only if it fails.
 quietly() {
 	timeout "$@" >"$work/said" 2>&1 || { cat "$work/said"; echo "failed: ${*:2}"; exit 1; }
 }
@@ -39,10 +39,10 @@ eventually() {
 }
 
 cp -r sdks "$work/sdks"
-quietly 120 go build -o "$work/caddy" ../../cmd/caddy
-quietly 90 npm install --prefix "$work/sdks" --no-package-lock --no-audit --no-fund --ignore-scripts
-quietly 30 python3 -m venv "$work/python"
-quietly 90 "$work/python/bin/pip" install --disable-pip-version-check "openai==$openai_python"
+quietly 300 go build -o "$work/caddy" ../../cmd/caddy
+quietly 300 npm install --prefix "$work/sdks" --no-package-lock --no-audit --no-fund --ignore-scripts
+quietly 300 python3 -m venv "$work/python"
+quietly 300 "$work/python/bin/pip" install --disable-pip-version-check "openai==$openai_python"
 
 node "$work/sdks/standins.mjs" "$work/addresses" >"$work/standins" 2>&1 &
 pids+=($!)
@@ -59,9 +59,9 @@ eventually curl -s "http://$GATEWAY/"
 # Without the keys and proxies of whoever runs this.
 failed=
 for client in openai google anthropic; do
-	timeout 60 env -i PATH="$PATH" GATEWAY="$GATEWAY" node "$work/sdks/$client.mjs" || failed=yes
+	timeout 120 env -i PATH="$PATH" GATEWAY="$GATEWAY" node "$work/sdks/$client.mjs" || failed=yes
 done
-timeout 60 env -i PATH="$PATH" GATEWAY="$GATEWAY" "$work/python/bin/python" sdks.py || failed=yes
+timeout 120 env -i PATH="$PATH" GATEWAY="$GATEWAY" "$work/python/bin/python" sdks.py || failed=yes
 if [ -n "$failed" ]; then
 	cat "$work/standins" "$work/gateway"
 	echo 'not all checks have passed'
