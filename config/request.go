@@ -175,6 +175,7 @@ func (p *Provider) client(name string, r *request) (*tokens.Client, error) {
 		RetryOn:      p.TokenRequest.RetryOn,
 		Response:     p.TokenResponse.rules(),
 		Unrepeatable: r.provesIdentity() || r.refersToJWT(),
+		Signed:       r.signs(),
 	}
 	if r.body != nil {
 		client.Body = r.body

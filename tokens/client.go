@@ -97,6 +97,9 @@ type Client struct {
 	// such as a JWT with a jti. Each attempt is rendered anew anyway, but net/http
 	// would repeat a request where a kept-alive connection breaks.
 	Unrepeatable bool
+	// Signed says that a request holds a JWT that is signed for it, besides a
+	// ClientAssertion: where one is refused, the clocks may differ.
+	Signed bool
 	// Method defaults to POST, Encoding to EncodingForm.
 	Method   string
 	Encoding Encoding

@@ -58,6 +58,10 @@ type AuthenticationError struct {
 	RetryAt time.Time
 	// Endpoint is the token endpoint, without its query.
 	Endpoint string
+	// ServerClockOffset is how far the server's clock is ahead of this machine's,
+	// negative where it is behind: where a request with a JWT of ours was refused, and
+	// the Date of the answer differs from our clock by more than 5 s; else 0.
+	ServerClockOffset time.Duration
 	// Needs names the provider whose token is missing, where the failure is
 	// that provider's and not the endpoint's.
 	Needs string
@@ -66,6 +70,8 @@ type AuthenticationError struct {
 
 	// temporary failures can heal without anyone's doing.
 	temporary bool
+	// signed marks the refusal of a request that held a JWT of ours.
+	signed bool
 	// once marks a request that must not be repeated blindly: the server may
 	// have used up the refresh token although no answer arrived.
 	once bool
@@ -96,14 +102,30 @@ func (e *AuthenticationError) Error() string {
 	if e.Description != "" {
 		fmt.Fprintf(&b, ": the server says: %s", e.Description)
 	}
-	if advice := e.advice(); advice != "" {
-		fmt.Fprintf(&b, "; %s", advice)
+	for _, advice := range []string{e.clockAdvice(), e.advice()} {
+		if advice != "" {
+			fmt.Fprintf(&b, "; %s", advice)
+		}
 	}
 	return b.String()
 }
 
 // Unwrap gives the cause.
 func (e *AuthenticationError) Unwrap() error { return e.Err }
+
+// clockAdvice says what to do about clocks where a JWT was refused: its iat and exp
+// are those of this machine.
+func (e *AuthenticationError) clockAdvice() string {
+	switch {
+	case e.ServerClockOffset > 0:
+		return fmt.Sprintf("check the clocks: the server's is %v ahead of this machine's", e.ServerClockOffset)
+	case e.ServerClockOffset < 0:
+		return fmt.Sprintf("check the clocks: the server's is %v behind this machine's", -e.ServerClockOffset)
+	case e.signed && (e.Code == CodeInvalidGrant || e.Code == CodeInvalidClient):
+		return "check the clock of this machine"
+	}
+	return ""
+}
 
 // advice says what the person on call can do.
 func (e *AuthenticationError) advice() string {

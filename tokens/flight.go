@@ -209,6 +209,9 @@ func logFailure(log func(string, ...zap.Field), message, provider string, err er
 		if failed.Endpoint != "" {
 			fields = append(fields, zap.String("token_endpoint", failed.Endpoint))
 		}
+		if failed.ServerClockOffset != 0 {
+			fields = append(fields, zap.Duration("server_clock_offset", failed.ServerClockOffset))
+		}
 	}
 	if failed == nil {
 		fields = append(fields, zap.String("code", "unresolved_reference"))

@@ -52,6 +52,9 @@ func (c *Client) read(response *http.Response, p *prepared, start time.Time) (an
 	}
 	if response.StatusCode/100 != 2 || isError(content.at("error")) {
 		c.refusal(failed, content, p, contentType)
+		if c.signs() && !failed.temporary {
+			failed.signed, failed.ServerClockOffset = true, serverClockOffset(response.Header, start, time.Now())
+		}
 		return answer{}, failed
 	}
 	failed.Code = CodeInvalidResponse
