@@ -120,7 +120,9 @@ func (w *caddyfileWriter) jwt(j *config.JWT) {
 	}
 	w.duration("ttl", time.Duration(j.TTL))
 	w.word("exp_unit", string(j.ExpUnit))
-	w.duration("iat_skew", time.Duration(j.IatSkew))
+	if j.IatSkew != nil {
+		w.line("iat_skew", shortDuration(time.Duration(*j.IatSkew)))
+	}
 }
 
 // claimValues are the arguments that stand for a claim: a string or a list of
@@ -194,18 +196,21 @@ func (w *caddyfileWriter) words(option string, arguments []string) {
 }
 
 func (w *caddyfileWriter) duration(option string, d time.Duration) {
-	if d == 0 {
-		return
+	if d != 0 {
+		w.line(option, shortDuration(d))
 	}
+}
+
+// shortDuration writes "1h0m0s" as "1h".
+func shortDuration(d time.Duration) string {
 	text := d.String()
-	// "1h0m0s" is written as "1h".
 	if short, cut := strings.CutSuffix(text, "m0s"); cut {
 		text = short + "m"
 	}
 	if short, cut := strings.CutSuffix(text, "h0m"); cut {
 		text = short + "h"
 	}
-	w.line(option, text)
+	return text
 }
 
 // block writes a block, or nothing if its content is empty.

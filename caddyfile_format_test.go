@@ -79,6 +79,14 @@ func TestEveryFieldReadsAsItIsWritten(t *testing.T) {
 	block := formatProvider("p", p)
 	wantSame(t, readBlock(t, block, "p"), p, block)
 
+	// A skew of zero is not the default.
+	exact := &config.Provider{Source: "self_signed", JWT: config.JWT{Alg: "RS256", KeyFile: "/key", IatSkew: new(config.Skew(0))}}
+	block = formatProvider("e", exact)
+	wantSame(t, readBlock(t, block, "e"), exact, block)
+	if byHand := readBlock(t, "provider e {\n source self_signed\n jwt {\n alg RS256\n key_file /key\n iat_skew 0\n }\n}", "e"); byHand.JWT.IatSkew == nil || *byHand.JWT.IatSkew != 0 {
+		t.Errorf("iat_skew 0 reads as %v", byHand.JWT.IatSkew)
+	}
+
 	query := &config.Provider{Source: "file /run/secrets/token", Place: config.Place{Query: "access_token"}}
 	block = formatProvider("q", query)
 	wantSame(t, readBlock(t, block, "q"), query, block)

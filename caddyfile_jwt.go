@@ -8,7 +8,6 @@ func (b *providerBlock) jwt() error {
 		"alg": &jwt.Alg, "key": &jwt.Key, "key_id": &jwt.KeyID, "thumbprint": &jwt.Thumbprint, "exp_unit": &jwt.ExpUnit,
 	}
 	files := map[string]*config.Path{"key_file": &jwt.KeyFile, "certificate_file": &jwt.CertificateFile}
-	durations := map[string]*config.Duration{"ttl": &jwt.TTL, "iat_skew": &jwt.IatSkew}
 	return b.block("jwt", func(option string) error {
 		field := "jwt." + option
 		switch {
@@ -16,8 +15,11 @@ func (b *providerBlock) jwt() error {
 			return b.template(field, templates[option])
 		case files[option] != nil:
 			return b.path(field, files[option])
-		case durations[option] != nil:
-			return b.text(field, durations[option])
+		case option == "ttl":
+			return b.text(field, &jwt.TTL)
+		case option == "iat_skew":
+			jwt.IatSkew = new(config.Skew)
+			return b.text(field, jwt.IatSkew)
 		case option == "x5c":
 			return b.flag(field, &jwt.X5C)
 		case option == "claim":

@@ -56,7 +56,7 @@ import (
 //			header           <name> <value>
 //			ttl              <duration>
 //			exp_unit         s | ms
-//			iat_skew         <duration>
+//			iat_skew         <duration> | 0
 //		}
 //		refresh_before     auto | <duration>
 //		base_url           <url>

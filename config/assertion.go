@@ -1,13 +1,11 @@
 package config
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
@@ -49,9 +47,14 @@ func (p *Provider) assertion(f *faults, environment Environment, r *request) *as
 	}
 	a.keyID = read("jwt.key_id", j.KeyID.parse)
 	a.certificate = read("jwt.certificate_file", j.CertificateFile.parse)
+	skewed := environment.before(j.effectiveSkew())
 	for _, name := range sorted(j.Claims) {
+		clock := environment
+		if name == "iat" || name == "nbf" {
+			clock = skewed
+		}
 		claim := newStructure(j.Claims[name], func(parse func() ([]part, error)) *value {
-			return read("jwt.claims."+shownName(name), parse)
+			return p.value(f, clock, "jwt.claims."+shownName(name), parse, r)
 		})
 		if claim != nil {
 			claim.name = name
@@ -81,8 +84,8 @@ func (p *Provider) assertion(f *faults, environment Environment, r *request) *as
 		Chain:        j.X5C,
 		Claims:       append(r.identityClaims(environment), namedStructures(a.claims)...),
 		Header:       named(a.header),
-		TTL:          cmp.Or(time.Duration(j.TTL), tokens.DefaultAssertionTTL),
-		Skew:         time.Duration(j.IatSkew),
+		TTL:          j.effectiveTTL(),
+		Skew:         j.effectiveSkew(),
 		Milliseconds: word(f, environment, "jwt.exp_unit", j.ExpUnit, "s", "s", "ms") == "ms",
 	}
 	return a

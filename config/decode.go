@@ -146,7 +146,7 @@ func (d *decoder) expect(n node, path string, kind nodeKind, hints ...string) bo
 // hintFor says how a field of a type is written, if that is not plain.
 func hintFor(field encoding.TextUnmarshaler) string {
 	switch field.(type) {
-	case *Duration, *RefreshBefore:
+	case *Duration, *RefreshBefore, *Skew:
 		return `; write a duration such as "10s"`
 	}
 	return ""

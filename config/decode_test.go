@@ -71,7 +71,7 @@ func TestAFieldOfAnotherTypeIsRefused(t *testing.T) {
 		"G18 a number as ttl":                     {`"jwt":{"ttl":300}`, "jwt.ttl", text + `a number; write a duration such as "10s"`},
 		"G18 a list as place.query":               {`"place":{"query":["CANARY"]}`, "place.query", text + "a list"},
 		"G13 a word as ttl":                       {`"jwt":{"ttl":"CANARY"}`, "jwt.ttl", "must be a duration of at least 1ms"},
-		"G13 a negative skew":                     {`"jwt":{"iat_skew":"-1s"}`, "jwt.iat_skew", "must be a duration of at least 1ms"},
+		"G13 a negative skew":                     {`"jwt":{"iat_skew":"-1s"}`, "jwt.iat_skew", "must be 0, or a duration of at least 1ms"},
 		"a claim is there twice":                  {`"jwt":{"claims":{"a":"CANARY","a":"CANARY"}}`, "jwt.claims.a", "is set twice"},
 		"a claim's member is there twice":         {`"jwt":{"claims":{"a":[{"b":"CANARY","b":1}]}}`, "jwt.claims.a", "b is set twice"},
 		"a body's member is there twice":          {`"token_request":{"body":{"a":"CANARY","a":"CANARY"}}`, "token_request.body", "a is set twice"},

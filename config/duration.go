@@ -16,6 +16,7 @@ const minDuration = time.Millisecond
 var (
 	errDuration      = errors.New(`must be a duration of at least 1ms; write one such as "10s" or "1m30s"`)
 	errRefreshBefore = errors.New(`must be "auto", or a duration of at least 1ms such as "5m"`)
+	errSkew          = errors.New(`must be 0, or a duration of at least 1ms such as "10s"`)
 	errShortDuration = errors.New(`must be at least 1ms; a number without a unit counts nanoseconds: write a duration such as "15s"`)
 )
 
@@ -41,6 +42,24 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // MarshalText writes a duration.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// A Skew is a Duration, or "0": none at all.
+type Skew Duration
+
+// UnmarshalText reads "0" in any unit, or a duration.
+func (s *Skew) UnmarshalText(text []byte) error {
+	if parsed, err := time.ParseDuration(string(text)); err == nil && parsed == 0 {
+		*s = 0
+		return nil
+	}
+	if err := (*Duration)(s).UnmarshalText(text); err != nil {
+		return errSkew
+	}
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (s Skew) MarshalText() ([]byte, error) { return Duration(s).MarshalText() }
 
 // RefreshBefore is a Duration, or "auto", which is 0.
 type RefreshBefore Duration

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -81,13 +82,43 @@ func durationFields(of reflect.Type, path string) []string {
 	for _, field := range fieldsOf(of) {
 		within := join(path, jsonName(field))
 		switch {
-		case field.Type == reflect.TypeFor[Duration](), field.Type == reflect.TypeFor[RefreshBefore]():
+		case field.Type == reflect.TypeFor[Duration](), field.Type == reflect.TypeFor[RefreshBefore](), field.Type == reflect.TypeFor[*Skew]():
 			found = append(found, within)
 		case field.Type.Kind() == reflect.Struct:
 			found = append(found, durationFields(field.Type, within)...)
 		}
 	}
 	return found
+}
+
+func TestASkewIsADurationOrZero(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0": 0, "0s": 0, "0h0m": 0, "1ms": time.Millisecond, "1m30s": 90 * time.Second} {
+		s := Skew(7)
+		if err := s.UnmarshalText([]byte(text)); err != nil || time.Duration(s) != want {
+			t.Errorf("%s: got %v, %v", text, time.Duration(s), err)
+		}
+	}
+	for _, text := range []string{"", "-1s", "1ns", "10", "CANARY"} {
+		s := Skew(7)
+		err := s.UnmarshalText([]byte(text))
+		if err == nil || s != 7 || !strings.Contains(err.Error(), `must be 0, or a duration of at least 1ms`) {
+			t.Errorf("%q: got %v, %v", text, time.Duration(s), err)
+		}
+		wantNoCanary(t, err)
+	}
+}
+
+// A skew of zero is another thing than none, which is the default.
+func TestASkewOfZeroIsWrittenAndReadAgain(t *testing.T) {
+	for written, want := range map[string]string{`{"iat_skew":"0"}`: `{"iat_skew":"0s"}`, `{"iat_skew":"1m"}`: `{"iat_skew":"1m0s"}`, `{}`: `{}`} {
+		var j JWT
+		if err := json.Unmarshal([]byte(written), &j); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := json.Marshal(j); err != nil || string(got) != want {
+			t.Errorf("%s: got %s, %v; want %s", written, got, err, want)
+		}
+	}
 }
 
 func TestADurationThatCaddyHasReadIsChecked(t *testing.T) {

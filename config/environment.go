@@ -56,6 +56,13 @@ func (e Environment) complete() Environment {
 	return e
 }
 
+// before is the environment of this long ago.
+func (e Environment) before(d time.Duration) Environment {
+	now := e.complete().Now
+	e.Now = func() time.Time { return now().Add(-d) }
+	return e
+}
+
 // read gives the value of one part of a template. Parts that refer to the
 // provider's own fields are not the environment's.
 func (e Environment) read(ctx context.Context, p part) (string, error) {

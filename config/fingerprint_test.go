@@ -100,7 +100,7 @@ var tokenFields = map[string]struct {
 	"jwt.header":                 {`{"typ":"x"}`, true},
 	"jwt.ttl":                    {`"1m"`, true},
 	"jwt.exp_unit":               {`"ms"`, true},
-	"jwt.iat_skew":               {`"1m"`, true},
+	"jwt.iat_skew":               {`"0"`, true},
 	"place.query":                {`"access_token"`, false},
 	"preset":                     {`"vertex_metadata"`, true},
 	// A variable shapes what holds it, and has to be held by something.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -52,16 +53,19 @@ type JWT struct {
 	// Further members of the header (RFC 7515 §4).
 	Header map[string]Template `json:"header,omitempty"`
 
-	// How long a JWT is valid, at most `24h`. Default: `5m`.
+	// How long a JWT is valid: `exp` is `iat` plus this. At least `1s`, more than
+	// `iat_skew`, and at most `24h`. Default: `5m`.
 	TTL Duration `json:"ttl,omitzero"`
 
 	// The unit of `exp`: `s`, or `ms` for services that want milliseconds.
 	// Default: `s`.
 	ExpUnit Template `json:"exp_unit,omitempty"`
 
-	// How long before now `iat` is, for servers whose clock is behind, at most
-	// `1h`. Default: 0.
-	IatSkew Duration `json:"iat_skew,omitzero"`
+	// How long before now `iat` is, for servers whose clock is behind: they refuse a
+	// JWT of the future. In the claims `iat` and `nbf`, `{now}` and `{now_ms}` are as
+	// long before now; a time of your own is taken as it is. `exp` counts from `iat`,
+	// so a JWT is valid for `ttl` less this. `0` for none, at most `1h`. Default: `10s`.
+	IatSkew *Skew `json:"iat_skew,omitempty"`
 }
 
 const (
@@ -150,12 +154,29 @@ func (p *Provider) validateJWT(f *faults, r *request) {
 			f.add("jwt.claims", "a name holds a brace; placeholders can stand in values only")
 		}
 	}
-	if ttl := time.Duration(j.TTL); ttl != 0 && ttl < time.Second || ttl > maxAssertionTTL {
+	ttl, skew := j.effectiveTTL(), j.effectiveSkew()
+	switch {
+	case ttl < time.Second || ttl > maxAssertionTTL:
 		f.add("jwt.ttl", "must be at least 1s and at most 24h")
+	case ttl <= skew && skew <= maxAssertionSkew:
+		f.add("jwt.ttl", "must be more than iat_skew, which is %v, because exp counts from iat", skew)
 	}
-	if j.IatSkew < 0 || time.Duration(j.IatSkew) > maxAssertionSkew {
+	if skew < 0 || skew > maxAssertionSkew {
 		f.add("jwt.iat_skew", "must be at most 1h")
 	}
+}
+
+// effectiveTTL is the time from iat to exp.
+func (j *JWT) effectiveTTL() time.Duration {
+	return cmp.Or(time.Duration(j.TTL), tokens.DefaultAssertionTTL)
+}
+
+// effectiveSkew is the time from iat to now.
+func (j *JWT) effectiveSkew() time.Duration {
+	if j.IatSkew == nil {
+		return tokens.DefaultAssertionSkew
+	}
+	return time.Duration(*j.IatSkew)
 }
 
 // refersToJWT reports whether a value holds {jwt}.

@@ -81,6 +81,9 @@ func TestAWrongJWTIsRefused(t *testing.T) {
 		"a claim with an open brace":          {privateKey + `,"claims":{"a":["CANARY{"]}}`, "jwt.claims.a", `write a literal brace as \{`},
 		"a ttl that is too long":              {privateKey + `,"ttl":"24h1s"}`, "jwt.ttl", "at most 24h"},
 		"a skew that is too long":             {privateKey + `,"iat_skew":"61m"}`, "jwt.iat_skew", "at most 1h"},
+		"a ttl that is too short":             {privateKey + `,"ttl":"500ms","iat_skew":"0"}`, "jwt.ttl", "at least 1s"},
+		"a ttl that the standard skew eats":   {privateKey + `,"ttl":"10s"}`, "jwt.ttl", "must be more than iat_skew, which is 10s, because exp counts from iat"},
+		"a skew of the standard ttl":          {privateKey + `,"iat_skew":"5m"}`, "jwt.ttl", "must be more than iat_skew, which is 5m0s"},
 		"a ttl of nothing":                    {privateKey + `,"ttl":"0s"}`, "jwt.ttl", "must be a duration of at least 1ms"},
 
 		"{jwt} in a claim":               {privateKey + `,"claims":{"a":"CANARY{jwt}"}}`, "jwt.claims.a", "itself"},
@@ -166,6 +169,7 @@ func TestARightJWTIsAccepted(t *testing.T) {
 		"claims with the token of another provider":  privateKey + `,"claims":{"a":"{key_fingerprint}","b":"{token_url}"}}`,
 		"headers of the JWT":                         privateKey + `,"header":{"typ":"x","sign_type":"{env.ID}"}}`,
 		"the greatest times":                         privateKey + `,"ttl":"24h","iat_skew":"1h"}`,
+		"the least times":                            privateKey + `,"ttl":"1s","iat_skew":"0"}`,
 		"client_secret_jwt without a jwt block":      withSecret,
 		"client_secret_jwt with a block":             withSecret + `,"jwt":{"alg":"HS512","ttl":"1m","claims":{"aud":"x"}}`,
 		"client_secret_jwt with the alg of a file":   withSecret + `,"jwt":{"alg":"{env.HS}"}`,

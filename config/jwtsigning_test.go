@@ -71,62 +71,82 @@ func assertionOf(t *testing.T, fields string, environment Environment) string {
 func TestAJWTSaysWhatIsConfigured(t *testing.T) {
 	files := signingFiles(t)
 	environment := with(goldenEnvironment(), map[string]string{"LONG": hsKey, "ID": "id-of-env", "PS": "PS256", "ODD": "\"\\{env.ID}\n"})
-	const at, claims = `1900000000`, `"iss":"i","sub":"i","aud":"https://idp.example.com/t","jti":"` + goldenUUID + `"`
+	const at, claims = `1899999990`, `"iss":"i","sub":"i","aud":"https://idp.example.com/t","jti":"` + goldenUUID + `"`
 	for name, test := range map[string]struct {
 		fields         string
 		key            any
 		header, claims string
 	}{
 		"the client's identity by itself": {
-			privateKey + `}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000300}`,
+			privateKey + `}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000290}`,
 		},
 		"claims in place of those": {
 			privateKey + `,"claims":{"iss":"{env.ID}","aud":["a","{token_url}"],"sub":{"n":1.50},"jti":7}}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`,
-			`{"iss":"id-of-env","aud":["a","https://idp.example.com/t"],"sub":{"n":1.5},"jti":7,"iat":` + at + `,"exp":1900000300}`,
+			`{"iss":"id-of-env","aud":["a","https://idp.example.com/t"],"sub":{"n":1.5},"jti":7,"iat":` + at + `,"exp":1900000290}`,
 		},
 		"an empty claim is left out": {
 			privateKey + `,"claims":{"iss":"","aud":"","iat":"","jti":null,"exp":""}}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{"sub":"i"}`,
 		},
 		"times are numbers, within text they are text": {
-			privateKey + `,"claims":{"nbf":"{now}","ms":["{now_ms}"],"x":"at {now}","y":"5"}}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`,
-			`{` + claims + `,"iat":` + at + `,"exp":1900000300,"nbf":` + at + `,"ms":[1900000000000],"x":"at 1900000000","y":"5"}`,
+			privateKey + `,"claims":{"sent":"{now}","ms":["{now_ms}"],"x":"at {now}","y":"5"}}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`,
+			`{` + claims + `,"iat":` + at + `,"exp":1900000290,"sent":1900000000,"ms":[1900000000000],"x":"at 1900000000","y":"5"}`,
 		},
 		"quotes and backslashes in a claim": {
 			selfSigned + `"alg":"RS256","key_file":"<rsa>","claims":{"a\"\\":"b\"\\c\\{<&>","d":"{env.ODD}"}}`, rsaKey().Public(),
-			`{"alg":"RS256","typ":"JWT"}`, `{"a\"\\":"b\"\\c{<&>","d":"\"\\{env.ID}\n","iat":` + at + `,"exp":1900000300}`,
+			`{"alg":"RS256","typ":"JWT"}`, `{"a\"\\":"b\"\\c{<&>","d":"\"\\{env.ID}\n","iat":` + at + `,"exp":1900000290}`,
 		},
 		"its life": {
-			privateKey + `,"ttl":"1h","iat_skew":"90s"}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":1899999910,"exp":1900003600}`,
+			privateKey + `,"ttl":"1h","iat_skew":"90s"}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":1899999910,"exp":1900003510}`,
+		},
+		"no skew": {
+			privateKey + `,"iat_skew":"0"}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":1900000000,"exp":1900000300}`,
+		},
+		"nbf and iat that are now lie in the past": {
+			privateKey + `,"claims":{"nbf":"{now}","iat":"{now}"}}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"nbf":` + at + `,"exp":1900000290}`,
+		},
+		"so they do in milliseconds, and by another skew": {
+			privateKey + `,"iat_skew":"1m","claims":{"nbf":"{now_ms}","iat":["{now_ms}"]}}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`,
+			`{` + claims + `,"iat":[1899999940000],"nbf":1899999940000,"exp":1900000240}`,
+		},
+		"nbf of a value of its own is taken as it is": {
+			privateKey + `,"claims":{"nbf":1900000000,"iat":"{env.ID}"}}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":"id-of-env","nbf":1900000000,"exp":1900000290}`,
+		},
+		"an empty nbf is left out": {
+			privateKey + `,"claims":{"nbf":""}}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000290}`,
+		},
+		"a secret and a block with nothing but a skew of zero": {
+			`"client_id":"i","client_secret":"{env.LONG}","token_url":"https://idp.example.com/t","auth_method":"client_secret_jwt","jwt":{"iat_skew":"0s"}`, []byte(hsKey),
+			`{"alg":"HS256","typ":"JWT"}`, `{` + claims + `,"iat":1900000000,"exp":1900000300}`,
 		},
 		"an end in milliseconds": {
-			privateKey + `,"exp_unit":"ms"}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000300000}`,
+			privateKey + `,"exp_unit":"ms"}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000290000}`,
 		},
 		"headers": {
 			privateKey + `,"key_id":"k","header":{"typ":"x","sign_type":"{env.ID}"}}`, rsaKey().Public(),
-			`{"alg":"RS256","kid":"k","sign_type":"id-of-env","typ":"x"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000300}`,
+			`{"alg":"RS256","kid":"k","sign_type":"id-of-env","typ":"x"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000290}`,
 		},
 		"the identifier of a JSON Web Key": {
-			signer + `"alg":"{env.PS}","key_file":"<jwk>"}`, rsaKey().Public(), `{"alg":"PS256","kid":"kid-of-jwk","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000300}`,
+			signer + `"alg":"{env.PS}","key_file":"<jwk>"}`, rsaKey().Public(), `{"alg":"PS256","kid":"kid-of-jwk","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000290}`,
 		},
 		"another identifier of a JSON Web Key": {
-			signer + `"alg":"RS256","key_file":"<jwk>","key_id":"{json.<account>#id}"}`, rsaKey().Public(), `{"alg":"RS256","kid":"k1","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000300}`,
+			signer + `"alg":"RS256","key_file":"<jwk>","key_id":"{json.<account>#id}"}`, rsaKey().Public(), `{"alg":"RS256","kid":"k1","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000290}`,
 		},
 		"an EC key": {
-			signer + `"alg":"ES256","key_file":"<sec1>"}`, ecKey().Public(), `{"alg":"ES256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000300}`,
+			signer + `"alg":"ES256","key_file":"<sec1>"}`, ecKey().Public(), `{"alg":"ES256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000290}`,
 		},
 		"an Ed25519 key": {
-			signer + `"alg":"EdDSA","key_file":"<ed>"}`, edKey().Public(), `{"alg":"EdDSA","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000300}`,
+			signer + `"alg":"EdDSA","key_file":"<ed>"}`, edKey().Public(), `{"alg":"EdDSA","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000290}`,
 		},
 		"a secret": {
 			`"client_id":"i","client_secret":"{env.LONG}","token_url":"https://idp.example.com/t","auth_method":"client_secret_jwt"`, []byte(hsKey),
-			`{"alg":"HS256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000300}`,
+			`{"alg":"HS256","typ":"JWT"}`, `{` + claims + `,"iat":` + at + `,"exp":1900000290}`,
 		},
 		"a secret of a file and another algorithm": {
 			`"client_id":"i","client_secret_file":"<long-secret>","token_url":"https://idp.example.com/t","auth_method":"client_secret_jwt","jwt":{"alg":"HS512","claims":{"aud":"x"}}`, []byte(longSecret),
-			`{"alg":"HS512","typ":"JWT"}`, `{"iss":"i","sub":"i","aud":"x","jti":"` + goldenUUID + `","iat":` + at + `,"exp":1900000300}`,
+			`{"alg":"HS512","typ":"JWT"}`, `{"iss":"i","sub":"i","aud":"x","jti":"` + goldenUUID + `","iat":` + at + `,"exp":1900000290}`,
 		},
 		"a token of our own says nothing by itself": {
-			selfSigned + `"alg":"RS256","key_file":"<rsa>"}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{"iat":` + at + `,"exp":1900000300}`,
+			selfSigned + `"alg":"RS256","key_file":"<rsa>"}`, rsaKey().Public(), `{"alg":"RS256","typ":"JWT"}`, `{"iat":` + at + `,"exp":1900000290}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,9 +261,13 @@ func TestATokenOfOurOwnLivesAsLongAsItsJWT(t *testing.T) {
 func checkOwnLives(t *testing.T, files *strings.Replacer) {
 	t.Helper()
 	for fields, want := range map[string]time.Duration{
-		``:                            5 * time.Minute,
-		`,"ttl":"59m"`:                59 * time.Minute,
-		`,"ttl":"2h","exp_unit":"ms"`: 2 * time.Hour,
+		``:                                5*time.Minute - 10*time.Second,
+		`,"ttl":"59m"`:                    59*time.Minute - 10*time.Second,
+		`,"ttl":"2h","exp_unit":"ms"`:     2*time.Hour - 10*time.Second,
+		`,"iat_skew":"0"`:                 5 * time.Minute,
+		`,"iat_skew":"4m59s"`:             time.Second,
+		`,"ttl":"1h","claims":{"exp":""}`: time.Hour - 10*time.Second,
+		`,"ttl":"1h","claims":{"exp":1900000060}`: time.Minute,
 	} {
 		token, err := fetcherOf(t, files.Replace(selfSigned+`"alg":"RS256","key_file":"<rsa>"`+fields+`}`), testEnvironment(), nil).Fetch(t.Context(), tokens.Want{})
 		if err != nil || token.Lifetime != want {

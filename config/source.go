@@ -85,7 +85,7 @@ func (p *Provider) Fetcher(name string, environment Environment, logger *zap.Log
 		if r.jwt == nil {
 			return nil, p.misconfigured(name, "jwt", errors.New("is missing: a JWT must be signed; write a block with alg and key_file"))
 		}
-		return &tokens.SelfSigned{Provider: name, JWT: r.jwt.orNil(), TTL: r.jwt.TTL, Response: p.TokenResponse.rules()}, nil
+		return &tokens.SelfSigned{Provider: name, JWT: r.jwt.orNil(), TTL: r.jwt.TTL - r.jwt.Skew, Response: p.TokenResponse.rules()}, nil
 	case SourceFile:
 		return &tokens.TokenFile{
 			Provider: name, File: r.tokenFile.orNil(), Path: shownPath(r.tokenFile.path()), Response: p.TokenResponse.rules(), Logger: logger,

@@ -12,8 +12,13 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// DefaultAssertionTTL is the life of an assertion.
-const DefaultAssertionTTL = 5 * time.Minute
+const (
+	// DefaultAssertionTTL is the life of an assertion, from its iat on.
+	DefaultAssertionTTL = 5 * time.Minute
+	// DefaultAssertionSkew is how long before now the iat of an assertion is, so that
+	// a server whose clock is behind does not take it for one of the future.
+	DefaultAssertionSkew = 10 * time.Second
+)
 
 // A Thumbprint says how a JWT names the certificate of its key.
 type Thumbprint string
@@ -47,8 +52,8 @@ type Assertion struct {
 	Claims []Parameter
 	// Header are further members of the JOSE header.
 	Header []Parameter
-	// TTL is the time from now to exp, DefaultAssertionTTL if 0; Skew that from
-	// iat to now.
+	// TTL is the time from iat to exp, DefaultAssertionTTL if 0; Skew that from iat
+	// to now.
 	TTL, Skew time.Duration
 	// Milliseconds writes exp in milliseconds.
 	Milliseconds bool
@@ -188,9 +193,9 @@ func (a *Assertion) certify(ctx context.Context, key signingKey, options *jose.S
 
 // claims are those of a JWT that is signed now.
 func (a *Assertion) claims(ctx context.Context) (map[string]any, error) {
-	now := time.Now()
-	expires := now.Add(orDefault(a.TTL, DefaultAssertionTTL))
-	claims := map[string]any{"iat": now.Add(-a.Skew).Unix(), "exp": expires.Unix()}
+	issued := time.Now().Add(-a.Skew)
+	expires := issued.Add(orDefault(a.TTL, DefaultAssertionTTL))
+	claims := map[string]any{"iat": issued.Unix(), "exp": expires.Unix()}
 	if a.Milliseconds {
 		claims["exp"] = expires.UnixMilli()
 	}

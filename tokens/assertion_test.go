@@ -237,7 +237,7 @@ func TestTheClaimsOfAnAssertion(t *testing.T) {
 	}{
 		{"iat and exp are there by themselves", nil, nil, `{"iat":946684800,"exp":946685100}`},
 		{"ttl", func(a *Assertion) { a.TTL = 10 * time.Minute }, nil, `{"iat":946684800,"exp":946685400}`},
-		{"skew moves iat alone", func(a *Assertion) { a.Skew = time.Minute }, nil, `{"iat":946684740,"exp":946685100}`},
+		{"exp counts from an iat in the past", func(a *Assertion) { a.Skew = time.Minute }, nil, `{"iat":946684740,"exp":946685040}`},
 		{"exp in milliseconds", func(a *Assertion) { a.Milliseconds = true }, nil, `{"iat":946684800,"exp":946685100000}`},
 		{"claims take the place of iat and exp", nil, []Parameter{{"iat", Literal("1")}, {"exp", Literal(`"never"`)}}, `{"iat":1,"exp":"never"}`},
 		{"an empty string removes a claim", nil, []Parameter{{"iat", Literal(`""`)}}, `{"exp":946685100}`},

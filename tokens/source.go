@@ -15,7 +15,7 @@ import (
 type SelfSigned struct {
 	// Provider names the provider in errors.
 	Provider string
-	// JWT signs a token, TTL is the life that it gives it.
+	// JWT signs a token, TTL is the life that it gives it, from now on.
 	JWT Value
 	TTL time.Duration
 	// Response bounds the token's life.

@@ -37,6 +37,7 @@ func TestASelfSignedTokenLivesAsLongAsItSays(t *testing.T) {
 		{"a day at most", 0, func(s *SelfSigned, a *Assertion) { s.TTL, a.TTL = 48*time.Hour, 48*time.Hour }, MaxTTL, ""},
 		{"exp is cut to a second", 400 * time.Millisecond, nil, 5*time.Minute - 400*time.Millisecond, ""},
 		{"exp in milliseconds is not", 400 * time.Millisecond, func(_ *SelfSigned, a *Assertion) { a.Milliseconds = true }, 5 * time.Minute, ""},
+		{"exp counts from an iat in the past", 0, func(_ *SelfSigned, a *Assertion) { a.Skew = 10 * time.Second }, 5*time.Minute - 10*time.Second, ""},
 		{"a token without exp", 0, func(_ *SelfSigned, a *Assertion) { a.Claims = []Parameter{{"exp", Literal("")}} }, 5 * time.Minute, ""},
 		{"a claim exp that is earlier", 7 * time.Minute, func(_ *SelfSigned, a *Assertion) { a.Claims = []Parameter{{"exp", Literal(exp)}} }, 3 * time.Minute, ""},
 		{"a claim exp that is later", 0, func(_ *SelfSigned, a *Assertion) { a.Claims = []Parameter{{"exp", Literal(exp)}} }, 5 * time.Minute, ""},
