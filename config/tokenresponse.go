@@ -16,8 +16,9 @@ type TokenResponse struct {
 	// Default: `access_token`.
 	Token []string `json:"token,omitempty"`
 
-	// What says when the token ends; the first whose path holds something counts.
-	// Behind these the `exp` claim of a token that is a JWT counts.
+	// What says when the token ends; the first that says it counts. 0, and what is
+	// neither a number nor a date, says nothing; a negative number and a date that has
+	// passed are errors. Behind these the `exp` claim of a token that is a JWT counts.
 	// Default: `expires_in`, in `seconds`.
 	Expiry []ExpiryRule `json:"expiry,omitempty"`
 

@@ -15,7 +15,7 @@ import (
 )
 
 // lifetime reads how long a token lives, counted from start, the moment before
-// the request was sent: by the first rule for what is there, else by the token's
+// the request was sent: by the first rule whose place says it, else by the token's
 // own exp, else DefaultTTL, which is then assumed. It is never for ever and never
 // more than MaxTTL (cases T01 to T09).
 func (r TokenResponse) lifetime(content content, token string, start time.Time) (lifetime time.Duration, assumed bool, err error) {
@@ -24,11 +24,13 @@ func (r TokenResponse) lifetime(content content, token string, start time.Time) 
 		if !isSet(value) {
 			continue
 		}
-		lifetime, err := rule.Unit.read(value, start)
+		lifetime, said, err := rule.Unit.read(value, start)
 		if err != nil {
 			return 0, false, fmt.Errorf("%s %w", rule.Path, err)
 		}
-		return r.clamp(lifetime), false, nil
+		if said {
+			return r.clamp(lifetime), false, nil
+		}
 	}
 	return r.lifetimeOf(token, start)
 }

@@ -256,7 +256,7 @@ func TestARefreshRequestIsRetriedOnlyWhereItWasCertainlyNotUsed(t *testing.T) {
 func TestARotatedRefreshTokenIsKeptBesideAnAccessTokenOfNoUse(t *testing.T) {
 	for name, rest := range map[string]string{
 		"no access token":          `"access_token":""`,
-		"a lifetime of zero":       `"access_token":"a","expires_in":0`,
+		"a negative lifetime":      `"access_token":"a","expires_in":-1`,
 		"a token of another type":  `"access_token":"a","token_type":"mac"`,
 		"a token with a line end":  `"access_token":"a\r\n"`,
 		"an access token, at last": `"access_token":"a","expires_in":60`,

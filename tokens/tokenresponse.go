@@ -17,7 +17,7 @@ type TokenResponse struct {
 	// access_token.
 	Token []string
 	// Expiry are the rules for the token's end, of which the first whose path
-	// holds something counts. Default: expires_in, in seconds.
+	// says one counts. Default: expires_in, in seconds.
 	Expiry []ExpiryRule
 	// DefaultTTL is the life of a token that nothing is said about, MaxTTL the
 	// longest that is believed. Default: the constants of these names.
@@ -85,18 +85,24 @@ func (r TokenResponse) noToken(contentType string) error {
 	return fmt.Errorf("%w %s (%s)", errNoToken, strings.Join(r.Token, " or "), mediaType(contentType))
 }
 
-// read reads how long a token lives from start.
-func (u ExpiryUnit) read(value gjson.Result, start time.Time) (time.Duration, error) {
-	lifetime, ok := u.parse(value, start)
-	switch {
-	case !ok && (u == ExpiryRFC3339 || u == ExpiryAuto):
-		return 0, errors.New("must be a date such as 2030-01-02T15:04:05Z")
-	case !ok || lifetime <= 0 && u == ExpirySeconds:
-		return 0, errors.New("must be a number above 0")
-	case lifetime <= 0:
-		return 0, errors.New("is in the past: check its unit, and the clocks of this machine and of the server")
+// read reads how long a token lives from start. Servers that say nothing send 0,
+// true, {}, or a word: what is neither a number nor a date counts as not said.
+func (u ExpiryUnit) read(value gjson.Result, start time.Time) (lifetime time.Duration, said bool, err error) {
+	number, isNumber := number(value)
+	if isNumber && number == 0 {
+		return 0, false, nil
 	}
-	return lifetime, nil
+	if isNumber && number < 0 {
+		return 0, false, errors.New("must not be negative")
+	}
+	lifetime, said = u.parse(value, start)
+	if said && lifetime <= 0 {
+		if u == ExpirySeconds {
+			return 0, false, nil // less than a nanosecond
+		}
+		return 0, false, errors.New("is in the past: check its unit, and the clocks of this machine and of the server")
+	}
+	return lifetime, said, nil
 }
 
 func (u ExpiryUnit) parse(value gjson.Result, start time.Time) (time.Duration, bool) {

@@ -15,10 +15,11 @@ func TestEveryUnitInEveryForm(t *testing.T) {
 	// 1900000000 since 1970.
 	start := time.Date(2030, 3, 17, 17, 46, 40, 0, time.UTC)
 	const (
-		noNumber = "must be a number above 0"
-		noDate   = "must be a date such as"
+		negative = "must not be negative"
 		past     = "is in the past"
 		anHour   = time.Hour
+		// unsaid stands for a value that does not say when the token ends.
+		unsaid = -1
 	)
 	for _, test := range []struct {
 		unit  ExpiryUnit
@@ -36,17 +37,20 @@ func TestEveryUnitInEveryForm(t *testing.T) {
 		{ExpirySeconds, `1900003600`, 1900003600 * time.Second, ""},
 		{ExpirySeconds, `1e400`, longest, ""},
 		{ExpirySeconds, `"1e400"`, longest, ""},
-		{ExpirySeconds, `0`, 0, noNumber},
-		{ExpirySeconds, `"0"`, 0, noNumber},
-		{ExpirySeconds, `-1`, 0, noNumber},
-		{ExpirySeconds, `-1e400`, 0, noNumber},
-		{ExpirySeconds, `1e-12`, 0, noNumber},
-		{ExpirySeconds, `"NaN"`, 0, noNumber},
-		{ExpirySeconds, `"soon"`, 0, noNumber},
-		{ExpirySeconds, `true`, 0, noNumber},
-		{ExpirySeconds, `[3600]`, 0, noNumber},
-		{ExpirySeconds, `{"a":3600}`, 0, noNumber},
-		{ExpirySeconds, `"2030-03-17T18:46:40Z"`, 0, noNumber},
+		{ExpirySeconds, `0`, unsaid, ""},
+		{ExpirySeconds, `"0"`, unsaid, ""},
+		{ExpirySeconds, `-1`, 0, negative},
+		{ExpirySeconds, `-1e400`, 0, negative},
+		{ExpirySeconds, `1e-12`, unsaid, ""},
+		{ExpirySeconds, `"NaN"`, unsaid, ""},
+		{ExpirySeconds, `"soon"`, unsaid, ""},
+		{ExpirySeconds, `true`, unsaid, ""},
+		{ExpirySeconds, `{}`, unsaid, ""},
+		{ExpirySeconds, `[]`, unsaid, ""},
+		{ExpirySeconds, `0.0`, unsaid, ""},
+		{ExpirySeconds, `[3600]`, unsaid, ""},
+		{ExpirySeconds, `{"a":3600}`, unsaid, ""},
+		{ExpirySeconds, `"2030-03-17T18:46:40Z"`, unsaid, ""},
 
 		{ExpiryUnix, `1900003600`, anHour, ""},
 		{ExpiryUnix, `"1900003600"`, anHour, ""},
@@ -57,17 +61,24 @@ func TestEveryUnitInEveryForm(t *testing.T) {
 		{ExpiryUnix, `1900000000`, 0, past},
 		{ExpiryUnix, `1899999999`, 0, past},
 		{ExpiryUnix, `3600`, 0, past},
-		{ExpiryUnix, `0`, 0, past},
-		{ExpiryUnix, `-1e400`, 0, past},
-		{ExpiryUnix, `"2030-03-17T18:46:40Z"`, 0, noNumber},
+		{ExpiryUnix, `0`, unsaid, ""},
+		{ExpiryUnix, `true`, unsaid, ""},
+		{ExpiryUnix, `{}`, unsaid, ""},
+		{ExpiryUnix, `[]`, unsaid, ""},
+		{ExpiryUnix, `"soon"`, unsaid, ""},
+		{ExpiryUnix, `-1e400`, 0, negative},
+		{ExpiryUnix, `"2030-03-17T18:46:40Z"`, unsaid, ""},
 
 		{ExpiryUnixMS, `1900003600000`, anHour, ""},
 		{ExpiryUnixMS, `"1900003600000"`, anHour, ""},
 		{ExpiryUnixMS, `1900003600000.0`, anHour, ""},
 		{ExpiryUnixMS, `1900000000001`, time.Millisecond, ""},
 		{ExpiryUnixMS, `1900003600`, 0, past},
-		{ExpiryUnixMS, `0`, 0, past},
-		{ExpiryUnixMS, `false`, 0, noNumber},
+		{ExpiryUnixMS, `0`, unsaid, ""},
+		{ExpiryUnixMS, `false`, unsaid, ""},
+		{ExpiryUnixMS, `{}`, unsaid, ""},
+		{ExpiryUnixMS, `"soon"`, unsaid, ""},
+		{ExpiryUnixMS, `-1`, 0, negative},
 
 		{ExpiryRFC3339, `"2030-03-17T18:46:40Z"`, anHour, ""},
 		{ExpiryRFC3339, `" 2030-03-17T18:46:40Z\n"`, anHour, ""},
@@ -84,12 +95,16 @@ func TestEveryUnitInEveryForm(t *testing.T) {
 		{ExpiryRFC3339, `"2030-03-17T17:46:40Z"`, 0, past},
 		{ExpiryRFC3339, `"2030-03-17T18:46:40+02:00"`, 0, past},
 		{ExpiryRFC3339, `"0001-01-01T00:00:00Z"`, 0, past},
-		{ExpiryRFC3339, `"2030-03-17"`, 0, noDate},
-		{ExpiryRFC3339, `"2030-13-17T18:46:40Z"`, 0, noDate},
-		{ExpiryRFC3339, `"tomorrow"`, 0, noDate},
-		{ExpiryRFC3339, `1900003600`, 0, noDate},
-		{ExpiryRFC3339, `"1900003600"`, 0, noDate},
-		{ExpiryRFC3339, `{}`, 0, noDate},
+		{ExpiryRFC3339, `"2030-03-17"`, unsaid, ""},
+		{ExpiryRFC3339, `"2030-13-17T18:46:40Z"`, unsaid, ""},
+		{ExpiryRFC3339, `"tomorrow"`, unsaid, ""},
+		{ExpiryRFC3339, `1900003600`, unsaid, ""},
+		{ExpiryRFC3339, `"1900003600"`, unsaid, ""},
+		{ExpiryRFC3339, `{}`, unsaid, ""},
+		{ExpiryRFC3339, `true`, unsaid, ""},
+		{ExpiryRFC3339, `[]`, unsaid, ""},
+		{ExpiryRFC3339, `0`, unsaid, ""},
+		{ExpiryRFC3339, `-1`, 0, negative},
 
 		{ExpiryAuto, `3600`, anHour, ""},
 		{ExpiryAuto, `"3600"`, anHour, ""},
@@ -105,18 +120,24 @@ func TestEveryUnitInEveryForm(t *testing.T) {
 		{ExpiryAuto, `100000000000`, longest, ""},
 		{ExpiryAuto, `100000000001`, 0, past},
 		{ExpiryAuto, `1e400`, longest, ""},
-		{ExpiryAuto, `0`, 0, past},
-		{ExpiryAuto, `-3600`, 0, past},
-		{ExpiryAuto, `"soon"`, 0, noDate},
-		{ExpiryAuto, `true`, 0, noDate},
-		{ExpiryAuto, `[]`, 0, noDate},
+		{ExpiryAuto, `0`, unsaid, ""},
+		{ExpiryAuto, `-3600`, 0, negative},
+		{ExpiryAuto, `"soon"`, unsaid, ""},
+		{ExpiryAuto, `true`, unsaid, ""},
+		{ExpiryAuto, `[]`, unsaid, ""},
 	} {
 		t.Run(string(test.unit)+" "+test.value, func(t *testing.T) {
-			got, err := test.unit.read(gjson.Parse(test.value), start)
+			got, said, err := test.unit.read(gjson.Parse(test.value), start)
 			if test.says != "" {
 				if err == nil || !contains(err.Error(), test.says) {
 					t.Errorf("got %v, %v; want %q", got, err, test.says)
 				}
+				return
+			}
+			if said != (test.want != unsaid) {
+				t.Errorf("it says when the token ends: %t, want %t", said, !said)
+			}
+			if !said {
 				return
 			}
 			// A point in time is a float64 on its way: a microsecond is lost.
@@ -129,8 +150,8 @@ func TestEveryUnitInEveryForm(t *testing.T) {
 
 func TestTheUnitsAreListed(t *testing.T) {
 	for _, unit := range ExpiryUnits() {
-		if _, err := unit.read(gjson.Parse(`"x"`), time.Now()); err == nil {
-			t.Errorf("%s takes a word", unit)
+		if _, said, err := unit.read(gjson.Parse(`"x"`), time.Now()); said || err != nil {
+			t.Errorf("%s takes a word: %v", unit, err)
 		}
 	}
 	if got := len(ExpiryUnits()); got != 5 {
@@ -227,9 +248,13 @@ func TestTheFirstRuleThatHoldsSomethingSaysWhenTheTokenEnds(t *testing.T) {
 		{"default_ttl, as a token in five parts is encrypted", two, `"x":1`, "a.b.c.d.e", 7 * time.Minute, ""},
 		{"max_ttl bounds a rule", two, `"expires_in":86400`, "t", 3 * time.Hour, ""},
 		{"max_ttl bounds exp", two, `"x":1`, jwt(`{"exp":1e300}`), 3 * time.Hour, ""},
-		{"the first is zero", two, `"expires_in":60,"expires_on":0`, "t", 0, "expires_on is in the past"},
-		{"the first is no number", two, `"expires_in":60,"expires_on":"soon"`, "t", 0, "expires_on must be a number above 0"},
-		{"the second is negative", two, `"expires_in":-60`, "t", 0, "expires_in must be a number above 0"},
+		{"the second, as the first is zero", two, `"expires_in":60,"expires_on":0`, "t", time.Minute, ""},
+		{"the second, as the first is a word", two, `"expires_in":60,"expires_on":"soon"`, "t", time.Minute, ""},
+		{"exp, as the rule says zero", standard, `"expires_in":0`, inTwoH, 2 * time.Hour, ""},
+		{"default_ttl, as no rule says it", two, `"expires_in":{},"expires_on":true`, "t", 7 * time.Minute, ""},
+		{"default_ttl, as the rule says zero in a text", standard, `"expires_in":"0"`, "t", 7 * time.Minute, ""},
+		{"the first is negative", two, `"expires_in":60,"expires_on":-1`, "t", 0, "expires_on must not be negative"},
+		{"the second is negative", two, `"expires_in":-60`, "t", 0, "expires_in must not be negative"},
 		{"a date that has passed", nested, `"data":{"end":"1999-12-31T23:59:59Z"}`, "t", 0, "data.end is in the past: check its unit, and the clocks"},
 		{"an exp that has passed", two, `"x":1`, jwt(`{"exp":946684800}`), 0, "by its exp claim"},
 	} {
