@@ -58,7 +58,16 @@ func (c *Client) read(response *http.Response, p *prepared, start time.Time) (an
 		return answer{}, failed
 	}
 	failed.Code = CodeInvalidResponse
-	a := answer{refreshToken: NewSecret(content.at("refresh_token").String())}
+	var a answer
+	if _, repeated := content.repeated("refresh_token"); repeated {
+		// Neither can be trusted, and whether the one that was sent is used up is unknown.
+		failed.temporary = c.RefreshToken != nil
+	} else {
+		a.refreshToken = NewSecret(content.at("refresh_token").String())
+	}
+	if failed.Err = rules.findRepeated(content); failed.Err != nil {
+		return a, failed
+	}
 	value, found := rules.token(content)
 	if !found {
 		failed.Description = content.description(p.sensitive)
