@@ -95,7 +95,7 @@ type Provider struct {
 
 	// How long before its end a token is replaced: a duration such as `5m`, of
 	// which at most half the token's life counts, or `auto`: 20 % of the
-	// token's life, at least 60 s, at most half its life, ± 10 %.
+	// token's life, at least 60 s, at most half its life, ± 10 % (half: up to 10 % more).
 	// Default: `auto`.
 	RefreshBefore RefreshBefore `json:"refresh_before,omitzero"`
 

@@ -38,14 +38,21 @@ const (
 // background. refreshBefore is the configured margin, 0 for automatic: 20 % of
 // the life, at least a minute, ± 10 % so that many gateways do not ask at
 // once. No margin is more than half the life: otherwise a token that lives for
-// less than the margin would be fetched anew for every request (case T02).
+// less than the margin would be fetched anew for every request (case T02). An
+// automatic margin of half the life varies too, by up to 10 % more: the token is
+// replaced at half its life or a little earlier, never later.
 func (t *Token) freshTime(refreshBefore time.Duration, jitter float64) time.Duration {
-	margin := refreshBefore
-	if margin <= 0 {
+	half := t.Lifetime / 2
+	margin := min(refreshBefore, half)
+	if refreshBefore <= 0 {
 		margin = max(minimumRefreshMargin, time.Duration(refreshMarginShare*float64(t.Lifetime)))
-		margin += time.Duration(refreshMarginJitter * (2*jitter - 1) * float64(margin))
+		variation := refreshMarginJitter * (2*jitter - 1)
+		if margin >= half {
+			margin, variation = half, refreshMarginJitter*jitter
+		}
+		margin += time.Duration(variation * float64(margin))
 	}
-	fresh := t.Lifetime - min(margin, t.Lifetime/2)
+	fresh := t.Lifetime - margin
 	if t.RefreshIn > 0 && t.RefreshIn < fresh {
 		fresh = t.RefreshIn
 	}
