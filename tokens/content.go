@@ -11,9 +11,10 @@ import (
 )
 
 // A content is what an answer holds: the members of a JSON object, or the fields
-// of a form, and headers.
+// of a form, and headers; or a page.
 type content struct {
 	text   string // a JSON object, or empty
+	page   string // HTML, or empty
 	form   url.Values
 	header http.Header
 }
@@ -23,7 +24,7 @@ const headerPlace = "header:"
 
 // parseAnswer reads an answer. Servers send JSON under any media type (case
 // T14), and forms that have one of some fields (case T15). An answer that is
-// neither holds headers only.
+// neither, or a page, holds headers only.
 func parseAnswer(body []byte, contentType string, header http.Header, fields []string) content {
 	c := content{header: header}
 	text := strings.TrimSpace(strings.TrimPrefix(string(body), "\ufeff"))
@@ -32,6 +33,10 @@ func parseAnswer(body []byte, contentType string, header http.Header, fields []s
 		if json.Valid([]byte(text)) {
 			c.text = text
 		}
+		return c
+	}
+	if isHTML(text, contentType) {
+		c.page = text
 		return c
 	}
 	if media := mediaType(contentType); media != "application/x-www-form-urlencoded" && media != "text/plain" {
@@ -59,11 +64,18 @@ func (c content) at(place string) gjson.Result {
 }
 
 // descriptionPlaces are where answers say what is wrong: as RFC 6749 §5.2 and RFC
-// 9457 §3.1 say, and as others do.
-var descriptionPlaces = []string{"error_description", "errorMessage", "message", "msg", "detail", "title"}
+// 9457 §3.1 say, and as others do, such as Okta (errorSummary), Google (error.message)
+// and Apigee (fault.faultstring, Error).
+var descriptionPlaces = []string{
+	"error_description", "errorMessage", "errorSummary", "error.message", "message", "msg", "detail", "title",
+	"fault.faultstring", "Error",
+}
 
 // description is what the answer says of itself, cleaned of secrets.
 func (c content) description(secrets sensitive) string {
+	if c.page != "" {
+		return htmlSummary(c.page, secrets)
+	}
 	for _, place := range descriptionPlaces {
 		// An object or a list could hide a secret behind its escapes.
 		if value := c.at(place); value.Type == gjson.String && value.Str != "" {

@@ -39,7 +39,8 @@ const (
 var ErrNotBound = errors.New("no configuration is loaded for this provider")
 
 // An AuthenticationError says that no access token could be obtained. It never
-// holds a secret, the text of an answer, or the query of a URL.
+// holds a secret, the query of a URL, or more of an answer's text than its error code
+// and its Description.
 type AuthenticationError struct {
 	// Provider is the provider's name.
 	Provider string
@@ -47,8 +48,9 @@ type AuthenticationError struct {
 	Code string
 	// Status is the HTTP status of the token endpoint's answer, 0 without one.
 	Status int
-	// Description is the authorization server's error_description: cut,
-	// cleaned of secrets, and meant for the operator, never for a client.
+	// Description is the authorization server's error_description, or what it says in
+	// its place, such as the title of a page: cut, cleaned of secrets, and meant for
+	// the operator, never for a client.
 	Description string
 	// Attempts counts the token requests that were made.
 	Attempts int

@@ -29,7 +29,7 @@ var knownRefusals = []string{
 
 // errorPlaces are where answers hold an error code: first as RFC 6749 §5.2 says,
 // then as others do.
-var errorPlaces = []string{"error", "errorCode", "error.status", "error.code", "code"}
+var errorPlaces = []string{"error", "errorCode", "error.status", "error.code", "code", "ErrorCode", "fault.detail.errorcode"}
 
 // refusal says what an answer that is an error means: first by its status,
 // where that says "later", then by its error code, then by its status again.

@@ -83,15 +83,21 @@ func Clean(text string, secrets ...Secret) string {
 	return s.clean(text)
 }
 
-// clean makes a server's text fit for a log: the request's secrets and words
-// that look like tokens are blanked, control characters and quotes are
-// replaced, and the rest is cut (case X01).
-func (s sensitive) clean(text string) string {
+// blank takes the request's secrets out of a text.
+func (s sensitive) blank(text string) string {
 	// The longest first: one may be the beginning of another.
 	longest := slices.SortedFunc(slices.Values(s), func(a, b string) int { return len(b) - len(a) })
 	for _, secret := range longest {
 		text = strings.ReplaceAll(text, secret, Redacted)
 	}
+	return text
+}
+
+// clean makes a server's text fit for a log: the request's secrets and words
+// that look like tokens are blanked, control characters and quotes are
+// replaced, and the rest is cut (case X01).
+func (s sensitive) clean(text string) string {
+	text = s.blank(text)
 	text = tokenLike.ReplaceAllStringFunc(text, func(word string) string {
 		if guid.MatchString(word) || plainWord.MatchString(word) {
 			return word
