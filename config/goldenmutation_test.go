@@ -122,10 +122,10 @@ func TestTheCataloguesTokensMayEndOtherwise(t *testing.T) {
 		default:
 			unsaid.Want = []any{entry.Want[0], (5 * time.Minute).Seconds()}
 		}
-		for _, value := range []string{"", "null", `""`} {
+		for _, value := range []string{"", "null", `""`, "0", `"0"`, "0.0", `"soon"`, "true", "{}", "[]"} {
 			checkEntry(t, unsaid.with(t, member, value), all, keys, want)
 		}
-		for _, value := range []string{"0", "-1", `"0"`, `"-1"`, "0.0", `"soon"`, "true", "{}"} {
+		for _, value := range []string{"-1", `"-1"`, "-0.5"} {
 			failed := entry.with(t, member, value).refused(t, all, tokens.CodeInvalidResponse)
 			if !strings.Contains(failed.Error(), "expires_in must be a number above 0") {
 				t.Errorf("%s: got %v", value, failed)
@@ -169,8 +169,8 @@ func TestTheCataloguesRefusals(t *testing.T) {
 			t.Errorf("an error that is null is one: %v", err)
 		}
 		outage := entry
-		outage.Status, outage.Answer = http.StatusServiceUnavailable, "<html>CANARY</html>"
-		if failed := outage.refused(t, all, tokens.CodeUnavailable); !failed.Temporary() {
+		outage.Status, outage.Answer = http.StatusServiceUnavailable, `<html><title>Maintenance</title><p class="CANARY">CANARY</p></html>`
+		if failed := outage.refused(t, all, tokens.CodeUnavailable); !failed.Temporary() || failed.Description != "Maintenance" {
 			t.Errorf("got %v", failed)
 		} else {
 			wantNoCanary(t, failed)

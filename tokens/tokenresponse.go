@@ -93,7 +93,7 @@ func (u ExpiryUnit) read(value gjson.Result, start time.Time) (lifetime time.Dur
 		return 0, false, nil
 	}
 	if isNumber && number < 0 {
-		return 0, false, errors.New("must not be negative")
+		return 0, false, errors.New("must be a number above 0")
 	}
 	lifetime, said = u.parse(value, start)
 	if said && lifetime <= 0 {

@@ -15,7 +15,7 @@ func TestEveryUnitInEveryForm(t *testing.T) {
 	// 1900000000 since 1970.
 	start := time.Date(2030, 3, 17, 17, 46, 40, 0, time.UTC)
 	const (
-		negative = "must not be negative"
+		negative = "must be a number above 0"
 		past     = "is in the past"
 		anHour   = time.Hour
 		// unsaid stands for a value that does not say when the token ends.
@@ -253,8 +253,8 @@ func TestTheFirstRuleThatHoldsSomethingSaysWhenTheTokenEnds(t *testing.T) {
 		{"exp, as the rule says zero", standard, `"expires_in":0`, inTwoH, 2 * time.Hour, ""},
 		{"default_ttl, as no rule says it", two, `"expires_in":{},"expires_on":true`, "t", 7 * time.Minute, ""},
 		{"default_ttl, as the rule says zero in a text", standard, `"expires_in":"0"`, "t", 7 * time.Minute, ""},
-		{"the first is negative", two, `"expires_in":60,"expires_on":-1`, "t", 0, "expires_on must not be negative"},
-		{"the second is negative", two, `"expires_in":-60`, "t", 0, "expires_in must not be negative"},
+		{"the first is negative", two, `"expires_in":60,"expires_on":-1`, "t", 0, "expires_on must be a number above 0"},
+		{"the second is negative", two, `"expires_in":-60`, "t", 0, "expires_in must be a number above 0"},
 		{"a date that has passed", nested, `"data":{"end":"1999-12-31T23:59:59Z"}`, "t", 0, "data.end is in the past: check its unit, and the clocks"},
 		{"an exp that has passed", two, `"x":1`, jwt(`{"exp":946684800}`), 0, "by its exp claim"},
 	} {
