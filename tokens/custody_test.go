@@ -349,3 +349,38 @@ func TestAnotherInstanceThatIsAskingIsWaitedFor(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Some storages list a key before they write it, and an instance may end in between.
+func TestARecordThatIsListedAndNotFoundIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage, server := &memoryStorage{}, &rotatingServer{current: "r"}
+		c, _ := instance(storage, server)
+		token, _ := c.Fetch(t.Context(), waiting)
+		lost := "gen-00000002"
+		storage.mu.Lock()
+		for key := range storage.keys {
+			storage.keys[strings.Replace(key, "gen-00000001", lost, 1)] = []byte("not written")
+		}
+		storage.mu.Unlock()
+		storage.breaks(func(operation, key string) error {
+			if operation == "load" && strings.HasSuffix(key, lost) {
+				return fs.ErrNotExist
+			}
+			return nil
+		})
+		started := time.Now()
+		inHand := Want{InHand: &token, Waiting: true}
+		for fetchFor(t, c, inHand) != "a3" {
+			if time.Since(started) > time.Minute {
+				t.Fatal("it is never given up")
+			}
+			time.Sleep(time.Second)
+		}
+		if waited := time.Since(started); waited < 15*time.Second || waited > 20*time.Second {
+			t.Errorf("it was given up after %v", waited)
+		}
+		if got := storage.names(); got != "gen-00000003" || server.used() != "r, r+" {
+			t.Errorf("the storage has %s; sent %s", got, server.used())
+		}
+	})
+}
