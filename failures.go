@@ -39,6 +39,9 @@ func tokenProblem(ctx context.Context, provider string, err error) error {
 		case failed.Code == tokens.CodeUnavailable:
 			p.status = http.StatusServiceUnavailable
 			p.message = fmt.Sprintf("the token endpoint of provider %s is unavailable", provider)
+		case failed.Code == tokens.CodeStorageUnavailable:
+			p.status = http.StatusServiceUnavailable
+			p.message = fmt.Sprintf("the gateway's storage, which the token of provider %s needs, is unavailable", provider)
 		case failed.Temporary():
 			p.status = http.StatusBadGateway
 			p.message = fmt.Sprintf("no usable token of provider %s came", provider)

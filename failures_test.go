@@ -117,6 +117,7 @@ func TestWhyThereIsNoTokenIsSaidWithoutBlamingTheClient(t *testing.T) {
 	}{
 		"a refusal":                  {failed("invalid_client"), 502, "invalid_client", llm.TypeOAuth2Authentication, true},
 		"an outage":                  {failed(tokens.CodeUnavailable), 503, tokens.CodeUnavailable, llm.TypeOAuth2Authentication, false},
+		"a storage that is down":     {failed(tokens.CodeStorageUnavailable), 503, tokens.CodeStorageUnavailable, llm.TypeOAuth2Authentication, false},
 		"a timeout":                  {failed(tokens.CodeTimeout), 504, tokens.CodeTimeout, llm.TypeOAuth2Authentication, false},
 		"token_wait":                 {errTokenWait, 504, tokens.CodeTimeout, llm.TypeOAuth2Authentication, false},
 		"a file that cannot be read": {&config.ConfigurationError{Err: errors.New("CANARY")}, 500, "unresolved_reference", llm.TypeOAuth2Configuration, true},

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
 // A lease is what the handler lends to the upstream source and to `transport
@@ -114,21 +115,37 @@ func (l *lease) provider() *provider { return l.route.target.provider }
 // bound reports whether the request goes to its provider's base_url.
 func (l *lease) bound() bool { return l.route.target.base != nil }
 
-// awaitToken waits for a token.
-func (l *lease) awaitToken(ctx context.Context) error {
+// awaitToken waits for a token. A request that can be sent twice takes a suspect one,
+// another waits once whether a better one comes.
+func (l *lease) awaitToken(ctx context.Context, repeatable bool) error {
 	p := l.provider()
-	if token := p.manager.Current(); token != nil {
+	token := p.manager.Current()
+	suspects := !repeatable && !l.walk.hesitated && p.manager.Suspects(token)
+	if token != nil && !suspects {
 		l.walk.token = token
 		return nil
 	}
-	started := time.Now()
-	token, err := p.await(ctx, time.Duration(l.handler.TokenWait))
-	l.log.waited += time.Since(started)
-	if err != nil {
+	ask := p.manager.Token
+	if suspects {
+		l.walk.hesitated, ask = true, p.manager.TrustedToken
+	}
+	if err := l.await(ctx, ask); err != nil {
 		return tokenProblem(ctx, p.name, err)
 	}
-	l.walk.token = token
 	return nil
+}
+
+// await waits for the token that is asked for, for `token_wait`.
+func (l *lease) await(ctx context.Context, ask func(context.Context) (*tokens.Token, error)) error {
+	started := time.Now()
+	defer func() { l.log.waited += time.Since(started) }()
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(l.handler.TokenWait), errTokenWait)
+	defer cancel()
+	token, err := ask(ctx)
+	if err == nil {
+		l.walk.token = token
+	}
+	return err
 }
 
 // end is called when a request has left the handler, finished or in a panic.

@@ -2,6 +2,7 @@ package oauth2llm
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -9,8 +10,11 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -65,10 +69,10 @@ func TestTheForwardedRequestOfABoundProviderIsLocked(t *testing.T) {
 
 // Something else behind the directive may answer 401; it is not about a token
 // that never left.
-func TestU01A401ThatIsNoLLMsDropsNoBoundToken(t *testing.T) {
+func TestU01A401ThatIsNoLLMsMakesNoBoundTokenSuspect(t *testing.T) {
 	for name, test := range map[string]struct {
 		base    string
-		dropped bool
+		refused bool
 	}{
 		"U01 a provider with a base_url": {`,"base_url":"https://llm.example.com"`, false},
 		"U01 one without":                {"", true},
@@ -79,13 +83,89 @@ func TestU01A401ThatIsNoLLMsDropsNoBoundToken(t *testing.T) {
 				leaseOf(r.Context()).replacer.Set(upstreamStatus, http.StatusUnauthorized)
 				return nil
 			})
+			refused := refusalOf(t, h.providers["corp"])
 			if err := h.ServeHTTP(httptest.NewRecorder(), withCaddyContext(chatRequest(nil)), next); err != nil {
 				t.Fatal(err)
 			}
-			if dropped := h.providers["corp"].manager.Current() == nil; dropped != test.dropped {
-				t.Errorf("the token is dropped: %v, want %v", dropped, test.dropped)
+			if got := refused(); got != test.refused {
+				t.Errorf("the token is suspect: %v, want %v", got, test.refused)
 			}
 		})
+	}
+}
+
+// A request that the transport can send again goes on with a suspect token, one that
+// it cannot, and one for a plain reverse_proxy, wait for the new one.
+func TestWhoCannotBeSentTwiceWaitsForTheReplacementOfASuspectToken(t *testing.T) {
+	for name, test := range map[string]struct {
+		base  string
+		waits bool
+	}{
+		"a provider with a base_url": {`,"base_url":"https://llm.example.com"`, false},
+		"one without":                {"", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			var issued atomic.Int64
+			endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				n := issued.Add(1)
+				if n > 1 {
+					<-release
+				}
+				_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"Bearer","expires_in":3600}`, n)
+			}))
+			t.Cleanup(endpoint.Close)
+			free := sync.OnceFunc(func() { close(release) })
+			t.Cleanup(free)
+			h := mustHandler(t, corp(endpoint.URL, test.base), decorating)
+			refusalOf(t, h.providers["corp"])
+			h.providers["corp"].manager.Suspect(h.providers["corp"].manager.Current())
+			want := "token-1"
+			if test.waits {
+				want = "token-2"
+				time.AfterFunc(50*time.Millisecond, free)
+			}
+			next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+				if got := leaseOf(r.Context()).walk.token.Value.Reveal(); got != want {
+					t.Errorf("%s is sent, want %s", got, want)
+				}
+				return nil
+			})
+			if err := h.ServeHTTP(httptest.NewRecorder(), withCaddyContext(chatRequest(nil)), next); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// A request asks once only: reverse_proxy may try it many times.
+func TestARequestWaitsOnceForTheReplacementOfASuspectToken(t *testing.T) {
+	release := make(chan struct{})
+	var issued atomic.Int64
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if issued.Add(1) > 1 {
+			<-release
+		}
+		_, _ = io.WriteString(w, `{"access_token":"token","token_type":"Bearer","expires_in":3600}`)
+	}))
+	t.Cleanup(endpoint.Close)
+	t.Cleanup(func() { close(release) })
+	h := mustHandler(t, corp(endpoint.URL, ""), decorating)
+	next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		l := leaseOf(r.Context())
+		l.provider().manager.Suspect(l.walk.token)
+		for range 3 {
+			if err := l.awaitToken(r.Context(), false); err != nil {
+				return err
+			}
+		}
+		if l.log.waited < time.Second || l.log.waited >= 2*time.Second || !l.provider().manager.Suspects(l.walk.token) {
+			t.Errorf("waited %v in all, want a second, and the suspect token", l.log.waited)
+		}
+		return nil
+	})
+	if err := h.ServeHTTP(httptest.NewRecorder(), withCaddyContext(chatRequest(nil)), next); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -210,13 +210,6 @@ func (p *provider) release() {
 	_, _ = states.Delete(p.fingerprint)
 }
 
-// await waits for an access token.
-func (p *provider) await(ctx context.Context, wait time.Duration) (*tokens.Token, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, errTokenWait)
-	defer cancel()
-	return p.manager.Token(ctx)
-}
-
 // value is the token as it stands in a header.
 func (p *provider) value(token *tokens.Token) string {
 	if known := p.authorization.Load(); known != nil && known.token == token {

@@ -74,7 +74,8 @@ func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 	if l.provider() == nil {
 		return h.passOn(r, l, holder)
 	}
-	if err := l.awaitToken(r.Context()); err != nil {
+	// Where only the transport can send it, the transport finds out how often.
+	if err := l.awaitToken(r.Context(), l.bound()); err != nil {
 		return nil, err
 	}
 	return h.dress(r, l, &q, holder)

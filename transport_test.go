@@ -113,7 +113,7 @@ func TestATokenThatIsNoLongerGoodIsNotSent(t *testing.T) {
 	h := mustHandler(t, corp(endpoint.URL, ""), `{"provider":"corp","client_keys_off":true}`)
 	transport := newTransport(t, `{}`)
 	next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-		h.providers["corp"].manager.Reject(leaseOf(r.Context()).walk.token)
+		_, _ = h.providers["corp"].manager.Refresh(r.Context())
 		r.URL, _ = url.Parse(llm.URL)
 		r.RequestURI = ""
 		response, err := transport.RoundTrip(r)

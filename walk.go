@@ -1,6 +1,7 @@
 package oauth2llm
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -18,9 +19,10 @@ import (
 // the transport goes on.
 type walk struct {
 	token *tokens.Token
-	// replayed says that the request was sent once more with another token.
-	replayed bool
-	gate     message.Gate
+	// replayed says that the request was sent once more with another token, hesitated
+	// that it has waited for one to take the place of a suspect one.
+	replayed, hesitated bool
+	gate                message.Gate
 
 	// sent are the last tokens that have left: what an answer must not show.
 	sent [2]*tokens.Token
@@ -72,7 +74,7 @@ func (t *Transport) run(l *lease, r *http.Request, body *message.Message) (*http
 	w.replayed = false
 	w.gate = t.gate(l, r)
 	// Its body may have taken as long as the token was good for.
-	if err := l.awaitToken(r.Context()); err != nil {
+	if err := l.awaitToken(r.Context(), body == nil || body.Held()); err != nil {
 		closeBody(r)
 		return l.answerError(r, err)
 	}
@@ -99,21 +101,27 @@ func (t *Transport) run(l *lease, r *http.Request, body *message.Message) (*http
 	}
 }
 
-// renew drops a token that was refused, and gets a new one for a replay. The error
-// says what the client gets if the request is not sent again.
+// renew has a token replaced that was refused, and gets the new one for a replay. The
+// error says what the client gets if the request is not sent again.
 func (l *lease) renew(r *http.Request, follows verdict) error {
 	p, refused := l.provider(), l.walk.token
-	if l.walk.replayed {
+	switch {
+	case l.walk.replayed:
 		return upstreamUnauthorized(p, true)
-	}
-	if asks := p.manager.Reject(refused); !asks || follows == giveUp {
+	case follows == giveUp:
+		p.manager.Suspect(refused)
 		// Nothing says that this is final: the next request may carry a new token.
 		return upstreamUnauthorized(p, false)
 	}
-	if err := l.awaitToken(r.Context()); err != nil {
-		return err
-	}
-	if l.walk.token.Value.Equal(refused.Value) {
+	err := l.await(r.Context(), func(ctx context.Context) (*tokens.Token, error) {
+		return p.manager.Replacement(ctx, refused)
+	})
+	switch {
+	case errors.Is(err, tokens.ErrRefusedTooOften):
+		return upstreamUnauthorized(p, false)
+	case err != nil:
+		return tokenProblem(r.Context(), p.name, err)
+	case l.walk.token.Value.Equal(refused.Value):
 		return upstreamUnauthorized(p, true)
 	}
 	l.walk.replayed, l.log.replayed = true, true
@@ -153,7 +161,7 @@ const (
 	upstreamChallenge = "http.reverse_proxy.header.Www-Authenticate"
 )
 
-// noticeRejection drops a token that the upstream refused behind a plain
+// noticeRejection has a token replaced that the upstream refused behind a plain
 // reverse_proxy, so that the next request gets a new one (case U01). The answer
 // has been passed on already, or a route of handle_response follows.
 func (l *lease) noticeRejection() {
@@ -164,7 +172,7 @@ func (l *lease) noticeRejection() {
 	status, _ := value.(int)
 	challenge, _ := l.replacer.GetString(upstreamChallenge)
 	if llm.RefusesToken(status, []string{challenge}) {
-		l.provider().manager.Reject(l.walk.token)
+		l.provider().manager.Suspect(l.walk.token)
 	}
 }
 

@@ -56,14 +56,25 @@ func TestTheTokensThatHaveLeftAreRemembered(t *testing.T) {
 	}
 }
 
+// refusalOf notes a provider's token. What it returns says whether that has become
+// suspect since, or was replaced already.
+func refusalOf(t *testing.T, p *provider) (refused func() bool) {
+	t.Helper()
+	token, err := p.manager.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() bool { return p.manager.Suspects(token) || p.manager.Current() != token }
+}
+
 // What a plain reverse_proxy has placed of an answer says whether the token is
-// dropped.
-func TestAPlainReverseProxysAnswerMayDropTheToken(t *testing.T) {
+// suspect.
+func TestAPlainReverseProxysAnswerMayMakeTheTokenSuspect(t *testing.T) {
 	const challenge = `Bearer realm="llm", error="invalid_token"`
 	for name, test := range map[string]struct {
 		status    any
 		challenge any
-		dropped   bool
+		refused   bool
 	}{
 		"200":                            {200, nil, false},
 		"401":                            {401, nil, true},
@@ -96,23 +107,24 @@ func TestAPlainReverseProxysAnswerMayDropTheToken(t *testing.T) {
 			// Of another reverse_proxy, such as forward_auth, before this directive.
 			replacerOf(r).Set(upstreamStatus, 401)
 			replacerOf(r).Set(upstreamChallenge, challenge)
+			refused := refusalOf(t, h.providers["corp"])
 			if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
 				t.Fatal(err)
 			}
-			if dropped := h.providers["corp"].manager.Current() == nil; dropped != test.dropped {
-				t.Errorf("the token is dropped: %v, want %v", dropped, test.dropped)
+			if got := refused(); got != test.refused {
+				t.Errorf("the token is suspect: %v, want %v", got, test.refused)
 			}
 		})
 	}
 }
 
 // The last directive decides, and its upstream's answer is about its own token.
-func TestALaterDirectivesRefusalDropsNoEarlierToken(t *testing.T) {
+func TestALaterDirectivesRefusalMakesNoEarlierTokenSuspect(t *testing.T) {
 	for name, test := range map[string]struct {
 		// before and after are the statuses that come before and after the later
 		// directive has the request.
-		before, after           int
-		earlierDrops, laterDrop bool
+		before, after  int
+		earlier, later bool
 	}{
 		"the later one's is refused":   {0, 401, false, true},
 		"the earlier one's is refused": {401, 200, true, false},
@@ -134,14 +146,15 @@ func TestALaterDirectivesRefusalDropsNoEarlierToken(t *testing.T) {
 				}
 				return later.ServeHTTP(w, r, last)
 			})
+			earlierRefused, laterRefused := refusalOf(t, earlier.providers["corp"]), refusalOf(t, later.providers["later"])
 			if err := earlier.ServeHTTP(httptest.NewRecorder(), withCaddyContext(chatRequest([]byte("{}"))), between); err != nil {
 				t.Fatal(err)
 			}
-			if dropped := earlier.providers["corp"].manager.Current() == nil; dropped != test.earlierDrops {
-				t.Errorf("the earlier token is dropped: %v", dropped)
+			if got := earlierRefused(); got != test.earlier {
+				t.Errorf("the earlier token is suspect: %v", got)
 			}
-			if dropped := later.providers["later"].manager.Current() == nil; dropped != test.laterDrop {
-				t.Errorf("the later token is dropped: %v", dropped)
+			if got := laterRefused(); got != test.later {
+				t.Errorf("the later token is suspect: %v", got)
 			}
 		})
 	}

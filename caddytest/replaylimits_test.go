@@ -39,8 +39,8 @@ func TestU01ABodyOverMaxBodyIsNotSentTwiceAndTheNextRequestIsFine(t *testing.T) 
 					if a.header.Get("X-Should-Retry") == "false" || a.header.Get("Retry-After") == "" {
 						t.Errorf("the client is not told to try again, which would help: %v", a.header)
 					}
-					if llm.refused.Load() != 1 || auth.tokenRequests.Load() != 1 {
-						t.Errorf("%d requests were refused, after %d token requests, want 1 and 1", llm.refused.Load(), auth.tokenRequests.Load())
+					if llm.refused.Load() != 1 {
+						t.Errorf("%d requests were refused, want 1", llm.refused.Load())
 					}
 					for range 2 {
 						long.send(t, g).wantStatus(t, http.StatusOK)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -30,8 +29,8 @@ func TestT31RetriesComeAfterOneTwoAndFourSeconds(t *testing.T) {
 		if got := fmt.Sprint(e.delays()); got != "[1 2 4]" {
 			t.Errorf("delays %s, want [1 2 4]", got)
 		}
-		if wait := time.Until(failed.RetryAt); wait != outageBackoff {
-			t.Errorf("retry at +%v, want +%v", wait, outageBackoff)
+		if wait := time.Until(failed.RetryAt); wait != outageInterval {
+			t.Errorf("retry at +%v, want +%v", wait, outageInterval)
 		}
 	})
 }
@@ -64,87 +63,6 @@ func TestT27ARefusalIsNotRetriedAndRememberedFrom30SecondsTo5Minutes(t *testing.
 		if got := fmt.Sprint(e.delays()); got != "[30 60 120 240 300 300]" {
 			t.Errorf("asked after %s seconds", got)
 		}
-	})
-}
-
-func TestN10AnOutageIsProbedByTimeNotByTraffic(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEndpoint{fail: outage, latency: time.Millisecond}
-		m := newTestManager(e)
-		_, _ = m.Token(t.Context())
-		var slow, answered atomic.Int64
-		var wg sync.WaitGroup
-		for range 32 {
-			wg.Go(func() {
-				for start := time.Now(); time.Since(start) < 100*time.Second; time.Sleep(10 * time.Millisecond) {
-					asked := time.Now()
-					if _, err := m.Token(t.Context()); err == nil {
-						t.Error("got a token")
-					}
-					answered.Add(1)
-					if time.Since(asked) > 50*time.Millisecond {
-						slow.Add(1)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		if slow.Load() != 0 {
-			t.Errorf("%d of %d callers waited for more than 50 ms", slow.Load(), answered.Load())
-		}
-		got := fmt.Sprintf("%.0f", e.delays())
-		if got != "[1 2 4 5 10 20 30 30]" {
-			t.Errorf("asked after %s seconds", got)
-		}
-	})
-}
-
-func TestN09AnOutageInsideTheMarginIsNotNoticedByCallers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEndpoint{lifetime: 10 * time.Minute, latency: 10 * time.Millisecond}
-		m := newTestManager(e)
-		mustToken(t, m)
-		time.Sleep(8*time.Minute + 10*time.Second)
-		e.set(func(e *fakeEndpoint) { e.fail = outage })
-		before := e.requests()
-		for start := time.Now(); time.Since(start) < 60*time.Second; time.Sleep(50 * time.Millisecond) {
-			if m.Current() == nil {
-				t.Fatalf("no token %v into the outage", time.Since(start))
-			}
-		}
-		if attempts := e.requests() - before; attempts < 3 || attempts > 10 {
-			t.Errorf("%d attempts during the outage, want 3 to 10 spaced ones", attempts)
-		}
-		e.set(func(e *fakeEndpoint) { e.fail = nil })
-		for range 35 {
-			time.Sleep(time.Second)
-			m.Current()
-		}
-		if token := mustToken(t, m); token.Value.Reveal() == "token-1" {
-			t.Error("the token was not replaced after the outage")
-		}
-	})
-}
-
-func TestAKnownOutageIsToldAtOnceWhenTheTokenEndsDuringTheRetries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEndpoint{lifetime: 8 * time.Second}
-		m := newTestManager(e)
-		mustToken(t, m)
-		e.set(func(e *fakeEndpoint) { e.fail = outage })
-		time.Sleep(4 * time.Second)
-		m.Current() // starts the background request: attempts at 4, 5, 7 and 11 s
-		time.Sleep(4 * time.Second)
-		start := time.Now()
-		_, err := m.Token(t.Context())
-		var failed *AuthenticationError
-		if !errors.As(err, &failed) || time.Since(start) != 0 {
-			t.Fatalf("got %v after %v, want the known failure at once", err, time.Since(start))
-		}
-		if wait := time.Until(failed.RetryAt); wait <= 0 || wait > 4*time.Second {
-			t.Errorf("retry at +%v, want the next attempt's time", wait)
-		}
-		time.Sleep(4 * time.Second)
 	})
 }
 
@@ -325,103 +243,6 @@ func TestARefusalAfterAnOutageIsRememberedAsTheFirst(t *testing.T) {
 		if remembered := time.Until(failed.RetryAt); remembered > refusalBackoff {
 			t.Errorf("remembered for %v more, want at most %v", remembered, refusalBackoff)
 		}
-	})
-}
-
-// The other provider remembers its failure by itself: asking it is cheap.
-func TestTheFailureOfANeededTokenIsNotRememberedLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		needed := newTestManager(&fakeEndpoint{lifetime: time.Hour, fail: refusal})
-		e := &fakeEndpoint{lifetime: time.Hour}
-		m := newTestManager(fetcherFunc(func(ctx context.Context) (Token, error) {
-			if _, err := needed.Token(ctx); err != nil {
-				failed, _ := errors.AsType[*AuthenticationError](err)
-				copied := *failed
-				copied.Needs = "other"
-				return Token{}, &copied
-			}
-			return e.Fetch(ctx, Want{})
-		}))
-		for range 600 {
-			_, _ = m.Token(t.Context())
-			time.Sleep(time.Second)
-		}
-		needed.Bind(&Binding{Fetcher: &fakeEndpoint{lifetime: time.Hour}, Logger: zap.NewNop()})
-		time.Sleep(neededBackoff)
-		mustToken(t, m)
-	})
-}
-
-func TestAnErrorThatIsATimeoutIsOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newTestManager(fetcherFunc(func(context.Context) (Token, error) {
-			return Token{}, fmt.Errorf("{token.other}: %w", context.DeadlineExceeded)
-		}))
-		_, err := m.Token(t.Context())
-		if failed, ok := errors.AsType[*AuthenticationError](err); !ok || failed.Code != CodeTimeout || !failed.Temporary() || failed.Provider != "corp" {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
-// Rule 3.2: a token whose life is over when it arrives is no token.
-func TestATokenThatHasEndedOnArrivalIsAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEndpoint{latency: 2 * time.Second, lifetime: time.Second}
-		m := newTestManager(e)
-		token, err := m.Token(t.Context())
-		if failed, ok := errors.AsType[*AuthenticationError](err); !ok || failed.Code != CodeInvalidResponse {
-			t.Errorf("got %v, %v", token, err)
-		}
-		wantRequests(t, e, 1+DefaultRetries)
-	})
-}
-
-func TestC08APanicInTheDigestIsAnErrorToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := NewManager("corp")
-		m.Bind(&Binding{Fetcher: &fakeEndpoint{lifetime: time.Hour}, Logger: zap.NewNop(), SecretsDigest: func() [sha256.Size]byte { panic("secret") }})
-		for range 3 {
-			if _, err := m.Token(t.Context()); err == nil {
-				t.Error("got a token")
-			}
-			time.Sleep(2 * time.Second)
-		}
-	})
-}
-
-// One caller a second waits for files to be read, the others know the failure.
-func TestOneCallerWaitsForFilesToBeReadTheOthersDoNot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var reading atomic.Bool
-		m := NewManager("corp")
-		m.Bind(&Binding{Fetcher: &fakeEndpoint{fail: refusal}, Logger: zap.NewNop(), SecretsDigest: func() [sha256.Size]byte {
-			if reading.Load() {
-				time.Sleep(time.Hour)
-			}
-			return [sha256.Size]byte{}
-		}})
-		_, _ = m.Token(t.Context())
-		reading.Store(true)
-		time.Sleep(2 * time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		waited := make(chan error, 1)
-		go func() {
-			_, err := m.Token(ctx)
-			waited <- err
-		}()
-		synctest.Wait()
-		start := time.Now()
-		for range 3 {
-			if _, err := m.Token(t.Context()); err == nil || time.Since(start) != 0 {
-				t.Errorf("got %v after %v", err, time.Since(start))
-			}
-		}
-		if err := <-waited; !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the one that waits got %v", err)
-		}
-		time.Sleep(2 * time.Hour)
 	})
 }
 

@@ -2,9 +2,6 @@ package tokens
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,6 +20,11 @@ type flight struct {
 	// wake ends the wait for a retry.
 	wake       chan struct{}
 	background bool
+
+	// The Manager's lock guards these. waiting says that a request waits for the
+	// token; resting that no attempt is under way: the flight waits for a retry, or
+	// looks whether a secret was rotated.
+	waiting, resting bool
 }
 
 // await waits for the flight's end as long as ctx allows.
@@ -35,13 +37,38 @@ func (f *flight) await(ctx context.Context) (*Token, error) {
 	}
 }
 
+// attemptNow ends the wait for a retry. The caller holds the Manager's lock.
+func (f *flight) attemptNow() {
+	f.resting = false
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
 // pause waits for some time, or until the flight is woken.
-func (f *flight) pause(d time.Duration) {
+func (m *Manager) pause(f *flight, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	m.rests(f, true)
 	select {
 	case <-timer.C:
 	case <-f.wake:
+	}
+	m.rests(f, false)
+}
+
+// rests says whether the flight waits for a retry.
+func (m *Manager) rests(f *flight, resting bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f.resting = resting
+	if !resting {
+		// Whoever woke it as its time came is served already.
+		select {
+		case <-f.wake:
+		default:
+		}
 	}
 }
 
@@ -49,62 +76,72 @@ func (f *flight) pause(d time.Duration) {
 // request that caused it, and not that of a configuration (cases C02, L01).
 func (m *Manager) fly(f *flight) {
 	m.mu.Lock()
-	known := m.failure
 	wait := time.Duration(m.notBefore - m.clock.instant().mono)
 	m.mu.Unlock()
 	time.Sleep(wait)
-	if known != nil && m.clock.instant().mono < known.until {
+	m.mu.Lock()
+	known := m.failure
+	looks := known != nil && f.resting
+	m.mu.Unlock()
+	if looks {
 		if !m.secretsChanged(f, known) {
 			return
 		}
 		known = nil
 	}
+	m.rests(f, false)
 	// After a known failure one attempt says enough.
 	probe := known != nil
 
-	for attempt := 1; ; attempt++ {
+	for number := 1; ; number++ {
 		m.mu.Lock()
-		b, news := m.binding(), m.news
+		a, news := attempt{binding: m.binding(), started: m.clock.instant()}, m.news
 		m.mu.Unlock()
 
-		started := m.clock.instant()
-		token, digest, err := fetch(b, m.want(f))
-		if err == nil {
-			if m.keep(f, token, started) {
+		var token Token
+		token, a.digest, a.err = fetch(a.binding, m.want(f))
+		if a.err == nil {
+			if m.keep(f, token, a.started) {
 				return
 			}
-			err = expiredOnArrival()
+			a.err = expiredOnArrival()
 		}
-		failed := m.authenticationError(err, attempt)
-		if failed != nil {
-			err = failed
+		a.failed = m.authenticationError(a.err, number)
+		if a.failed != nil {
+			a.err = a.failed
 		}
-		delay := firstRetryDelay << (attempt - 1)
+		delay := firstRetryDelay << (number - 1)
 		switch {
 		case m.newsSince(news):
 			// What failed is out of date: the present configuration has the word.
-			attempt, probe = 0, false
-			f.pause(time.Duration(started.mono + int64(minimumFetchInterval) - m.clock.instant().mono))
+			number, probe = 0, false
+			m.pause(f, time.Duration(a.started.mono+int64(minimumFetchInterval)-m.clock.instant().mono))
 			continue
-		case probe || attempt > b.Retries || !worthRetrying(failed, delay):
-			m.fail(f, b, digest, err, failed)
+		case probe || number > a.binding.Retries || !worthRetrying(a.failed, delay):
+			m.fail(f, &a)
 			return
 		}
-		logFailure(b.Logger.Warn, "token request failed, trying again", m.provider, err, failed,
-			zap.Int("attempt", attempt), zap.Int("retries", b.Retries), zap.Duration("delay", delay))
+		a.log(zap.WarnLevel, "token request failed, trying again", m.provider,
+			zap.Int("attempt", number), zap.Int("retries", a.binding.Retries), zap.Duration("delay", delay))
 		if f.background {
-			m.announce(f, err, failed, delay)
+			m.announce(f, &a, delay)
 		}
-		f.pause(delay)
+		m.pause(f, delay)
 		if m.newsSince(news) {
-			attempt = 0
+			number = 0
 		}
 	}
 }
 
 // want says what a flight's token is for.
 func (m *Manager) want(f *flight) Want {
-	return Want{InHand: m.current.Load(), Waiting: !f.background}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	want := Want{Waiting: f.waiting}
+	if h := m.current.Load(); h != nil {
+		want.InHand, want.Refused = h.Token, h.suspect
+	}
+	return want
 }
 
 func (m *Manager) newsSince(news int) bool {
@@ -114,107 +151,29 @@ func (m *Manager) newsSince(news int) bool {
 }
 
 // secretsChanged reports whether the secrets are others than those that a known
-// failure was got with. If they are not, that failure ends the flight.
+// failure was got with, which ends its memory. If they are not, that failure ends
+// the flight.
 func (m *Manager) secretsChanged(f *flight, known *failure) bool {
 	m.mu.Lock()
 	b := m.binding()
 	m.mu.Unlock()
 	digest, err := secretsDigest(b)
 	m.mu.Lock()
-	if err != nil || m.failure != known || digest != known.digest {
+	switch {
+	case err != nil || m.failure != known:
+		m.mu.Unlock()
+		return true
+	case digest != known.digest:
+		m.failure = nil
+		m.settle()
 		m.mu.Unlock()
 		return true
 	}
-	known.lookedAt = m.clock.instant().mono
+	now := m.clock.instant()
+	known.lookedAt = now.mono
+	f.err = m.tell(now)
 	m.land()
 	m.mu.Unlock()
-	f.err = known.err
 	close(f.done)
 	return false
-}
-
-// authenticationError gives a failure of an attempt its provider and number. It
-// is nil for an error of the configuration.
-func (m *Manager) authenticationError(err error, attempt int) *AuthenticationError {
-	failed, ok := errors.AsType[*AuthenticationError](err)
-	switch {
-	case ok:
-		copied := *failed
-		failed = &copied
-	case errors.Is(err, context.DeadlineExceeded):
-		// The token of another provider, or the turn of a refresh token, did
-		// not come in time.
-		failed = &AuthenticationError{Code: CodeTimeout, Err: err, temporary: true}
-	default:
-		return nil
-	}
-	failed.Provider, failed.Attempts = m.provider, attempt
-	return failed
-}
-
-func expiredOnArrival() error {
-	return &AuthenticationError{
-		Code: CodeInvalidResponse, temporary: true,
-		Err: errors.New("the token had ended before its answer was read: its lifetime is too short, or the clock was set"),
-	}
-}
-
-// worthRetrying reports whether an attempt after delay can succeed: not after
-// a refusal, not while the server says to wait longer (Retry-After wins over
-// 1-2-4), not where the attempt may have used up a refresh token, and not where
-// another provider's token is missing, which that provider has tried to get.
-func worthRetrying(failed *AuthenticationError, delay time.Duration) bool {
-	return failed != nil && failed.temporary && !failed.once && failed.Needs == "" && failed.RetryAfter <= delay
-}
-
-// fetch makes one attempt. The digest names the secrets that it is made with:
-// it is read before, so that one that is rotated meanwhile counts as changed. A
-// panic ends the attempt, not the process (case C08).
-func fetch(b *Binding, want Want) (token Token, digest [sha256.Size]byte, err error) {
-	defer recovered(&err)
-	if digest, err = secretsDigest(b); err != nil {
-		return Token{}, digest, err
-	}
-	token, err = b.Fetcher.Fetch(context.Background(), want)
-	return token, digest, err
-}
-
-// secretsDigest is the binding's digest of secrets, if it has one.
-func secretsDigest(b *Binding) (digest [sha256.Size]byte, err error) {
-	defer recovered(&err)
-	if b.SecretsDigest != nil {
-		digest = b.SecretsDigest()
-	}
-	return digest, nil
-}
-
-func recovered(err *error) {
-	if r := recover(); r != nil {
-		// The value may be anything, a secret too: only its type is shown.
-		*err = &AuthenticationError{
-			Code: CodeUnavailable, temporary: true,
-			Err: fmt.Errorf("the token request panicked with a %T", r),
-		}
-	}
-}
-
-// logFailure writes one line about a failed attempt.
-func logFailure(log func(string, ...zap.Field), message, provider string, err error, failed *AuthenticationError, more ...zap.Field) {
-	fields := append([]zap.Field{zap.String("provider", provider)}, more...)
-	if failed != nil {
-		fields = append(fields, zap.String("code", failed.Code))
-		if failed.Status != 0 {
-			fields = append(fields, zap.Int("status", failed.Status))
-		}
-		if failed.Endpoint != "" {
-			fields = append(fields, zap.String("token_endpoint", failed.Endpoint))
-		}
-		if failed.ServerClockOffset != 0 {
-			fields = append(fields, zap.Duration("server_clock_offset", failed.ServerClockOffset))
-		}
-	}
-	if failed == nil {
-		fields = append(fields, zap.String("code", "unresolved_reference"))
-	}
-	log(message, append(fields, zap.Error(err))...)
 }

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"context"
 	"crypto/sha256"
 	"math/rand/v2"
 	"sync"
@@ -34,8 +33,9 @@ const minimumFetchInterval = time.Second
 // A Manager keeps the access token of one provider. Any number of callers
 // share one token request; none of them can end it for the others. A token is
 // fresh, then stale (still used, while one background request replaces it),
-// then expired (never used). An outage or a refusal is remembered, and callers
-// get it at once instead of a token until it is time to ask again.
+// then expired (never used). One that an upstream has refused is suspect, which
+// is stale too. An outage or a refusal is remembered, and callers get it at once
+// instead of a token until it is time to ask again.
 //
 // A Manager has no goroutine or timer of its own: what nobody uses costs
 // nothing.
@@ -45,7 +45,7 @@ type Manager struct {
 	// current and quietUntil are all that a request reads while a token is
 	// usable. quietUntil is the monotonic time before which whoever holds a
 	// stale token has nothing to do; see settle.
-	current    atomic.Pointer[Token]
+	current    atomic.Pointer[inHand]
 	quietUntil atomic.Int64
 
 	mu         sync.Mutex
@@ -53,6 +53,7 @@ type Manager struct {
 	flight     *flight
 	failure    *failure
 	rejections rejectionBudget
+	refusals   refusalPace
 	// notBefore is the monotonic time of the earliest next fetch.
 	notBefore int64
 	// news counts what makes an older failure void: a configuration that was
@@ -63,6 +64,16 @@ type Manager struct {
 	clock  clock
 	jitter func() float64
 }
+
+// An inHand is the token in hand. It is replaced, never changed: requests read it
+// without a lock.
+type inHand struct {
+	*Token
+	// suspect says that an upstream has refused it.
+	suspect bool
+}
+
+func (h *inHand) stale(now instant) bool { return h.suspect || h.Token.stale(now) }
 
 const never = int64(1<<63 - 1)
 
@@ -103,81 +114,26 @@ func (m *Manager) binding() *Binding {
 // Current returns the token in hand, or nil if there is none that may be used.
 // It does not block. If the token is stale, one background request replaces it.
 func (m *Manager) Current() *Token {
-	t := m.current.Load()
-	if t == nil {
+	h := m.current.Load()
+	if h == nil {
 		return nil
 	}
 	now := m.clock.instant()
-	if t.expired(now) {
+	if h.expired(now) {
 		return nil
 	}
-	if t.stale(now) && now.mono >= m.quietUntil.Load() {
+	if h.stale(now) && now.mono >= m.quietUntil.Load() {
 		m.refreshInBackground(now)
 	}
-	return t
+	return h.Token
 }
 
-// Token returns the token in hand, or waits for one as long as ctx allows. The
-// error is an *AuthenticationError, the cause of ctx's end, or an error of the
-// configuration.
-func (m *Manager) Token(ctx context.Context) (*Token, error) {
-	for {
-		if t := m.Current(); t != nil {
-			return t, nil
-		}
-		t, f, err := m.join()
-		if t == nil && err == nil {
-			t, err = f.await(ctx)
-		}
-		// A caller that was held up may find that its token has ended already.
-		if err != nil || !t.expired(m.clock.instant()) {
-			return t, err
-		}
+// usable is the token in hand, nil if it has ended.
+func (m *Manager) usable(now instant) *inHand {
+	if h := m.current.Load(); h != nil && !h.expired(now) {
+		return h
 	}
-}
-
-// Refresh asks for a new token now, whatever is known of earlier failures, and
-// waits for it as long as ctx allows. The old token serves meanwhile.
-func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
-	m.mu.Lock()
-	if m.binding() == nil {
-		m.mu.Unlock()
-		return nil, ErrNotBound
-	}
-	m.forgetFailure()
-	f := m.flight
-	if f == nil {
-		f = m.launch(false)
-	}
-	m.mu.Unlock()
-	return f.await(ctx)
-}
-
-// join gives a caller without a token the one that has come meanwhile, the
-// flight to wait for, or the failure that it gets at once.
-func (m *Manager) join() (*Token, *flight, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.binding() == nil {
-		return nil, nil, ErrNotBound
-	}
-	now := m.clock.instant()
-	if t := m.current.Load(); t != nil && !t.expired(now) {
-		return t, nil, nil
-	}
-	m.forgetOldFailure(now)
-	switch known := m.failure; {
-	case m.flight == nil && known == nil:
-		return nil, m.launch(false), nil
-	case known == nil:
-		return nil, m.flight, nil
-	case m.flight != nil || !m.mayAskAgain(now):
-		// An outage that is known is not worth waiting for.
-		return nil, nil, known.err
-	}
-	// Whoever finds the back-off over, or finds that it is time to look whether a
-	// secret was rotated, waits for what comes of it.
-	return nil, m.launch(false), nil
+	return nil
 }
 
 // refreshInBackground starts a flight unless there is one or a failure says to
@@ -192,14 +148,19 @@ func (m *Manager) refreshInBackground(now instant) {
 	if m.failure != nil && !m.mayAskAgain(now) {
 		return
 	}
-	if t := m.current.Load(); t != nil && t.stale(now) {
+	if h := m.usable(now); h != nil && h.stale(now) {
 		m.launch(true)
 	}
 }
 
 // launch starts a flight. The caller holds the lock.
 func (m *Manager) launch(background bool) *flight {
-	m.flight = &flight{done: make(chan struct{}), wake: make(chan struct{}, 1), background: background}
+	now := m.clock.instant()
+	m.flight = &flight{
+		done: make(chan struct{}), wake: make(chan struct{}, 1),
+		background: background, waiting: !background,
+		resting: m.failure != nil && now.mono < m.nextAttempt(now),
+	}
 	m.settle()
 	go m.fly(m.flight)
 	return m.flight
@@ -218,7 +179,7 @@ func (m *Manager) settle() {
 	case m.flight != nil:
 		m.quietUntil.Store(never)
 	case m.failure != nil:
-		m.quietUntil.Store(m.failure.quietUntil(m.binding()))
+		m.quietUntil.Store(m.quiet(m.failure.until))
 	default:
 		m.quietUntil.Store(m.notBefore)
 	}
@@ -230,14 +191,16 @@ func (m *Manager) keep(f *flight, fetched Token, started instant) bool {
 	t := &fetched
 	t.obtained = m.clock.obtained(t.ObtainedAt, started)
 	t.ObtainedAt = time.Unix(0, t.obtained.wall)
-	if t.expired(m.clock.instant()) {
+	now := m.clock.instant()
+	if t.expired(now) {
 		return false
 	}
 	m.mu.Lock()
 	b := m.binding()
 	t.freshFor = t.freshTime(b.RefreshBefore, m.jitter())
 	recovered := m.failure != nil
-	first := m.current.Swap(t) == nil
+	replaced := m.usable(now)
+	m.current.Store(&inHand{Token: t})
 	m.failure = nil
 	m.notBefore = started.mono + int64(minimumFetchInterval)
 	m.land()
@@ -246,7 +209,7 @@ func (m *Manager) keep(f *flight, fetched Token, started instant) bool {
 	close(f.done)
 
 	log := b.Logger.Debug
-	if first || recovered {
+	if replaced == nil || replaced.suspect || recovered {
 		log = b.Logger.Info
 	}
 	log("obtained an access token",

@@ -88,6 +88,15 @@ func mustToken(t *testing.T, m *Manager) *Token {
 	return token
 }
 
+func mustReplace(t *testing.T, m *Manager, refused *Token) *Token {
+	t.Helper()
+	token, err := m.Replacement(t.Context(), refused)
+	if err != nil || token == refused {
+		t.Fatalf("the refused token is not replaced: %v", err)
+	}
+	return token
+}
+
 func wantRequests(t *testing.T, e *fakeEndpoint, want int) {
 	t.Helper()
 	if got := e.requests(); got != want {
@@ -281,11 +290,11 @@ func TestTheNewestBindingIsUsedAndTheLastOneStays(t *testing.T) {
 		}
 		unbindFirst := m.Bind(&Binding{Fetcher: first, Logger: zap.NewNop()})
 		unbindSecond := m.Bind(&Binding{Fetcher: second, Logger: zap.NewNop()})
-		m.Reject(mustToken(t, m))
+		refused := mustToken(t, m)
 		unbindSecond() // the second configuration failed elsewhere
-		m.Reject(mustToken(t, m))
+		refused = mustReplace(t, m, refused)
 		unbindFirst() // L03: requests of a configuration that is gone still finish
-		mustToken(t, m)
+		mustReplace(t, m, refused)
 		if first.requests() != 2 || second.requests() != 1 {
 			t.Errorf("%d and %d token requests, want 2 and 1", first.requests(), second.requests())
 		}
