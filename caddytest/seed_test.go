@@ -240,7 +240,7 @@ func TestADecoratedRequestIsNotReadOrChanged(t *testing.T) {
 	}
 }
 
-func TestU01AnUpstream401DropsTheTokenForTheNextRequest(t *testing.T) {
+func TestU01TheRequestAfterAnUpstreams401GetsANewToken(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	g := startGateway(t, decorateWith(auth, llm, "client_a", "s"))
