@@ -1,7 +1,6 @@
 package caddytest
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
@@ -9,7 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/certmagic"
 	"github.com/luikyv/go-oidc/pkg/goidc"
+	"go.uber.org/zap"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
 // A server that rotates refresh tokens takes each of them once. The same token
@@ -71,22 +74,22 @@ func TestTheRealServersRefreshTokensAreUsedOnceEach(t *testing.T) {
 	}
 }
 
-// storedRefreshToken is the file in which Caddy's storage keeps the newest refresh
-// token.
-func (g *gateway) storedRefreshToken(t *testing.T) (path string, stored map[string]string) {
+// storedRefreshTokens are the names of what Caddy's storage keeps of refresh tokens.
+func (g *gateway) storedRefreshTokens(t *testing.T) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(g.folder, "storage", "oauth2_llm", "refresh_tokens", "*.json"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("%d refresh tokens are stored: %v", len(files), err)
-	}
-	content, err := os.ReadFile(files[0])
+	files, err := filepath.Glob(filepath.Join(g.folder, "storage", "oauth2_llm", "refresh_tokens", "*", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(content, &stored); err != nil {
-		t.Fatal(err)
+	names := make([]string, len(files))
+	for i, file := range files {
+		names[i] = filepath.Base(file)
+		content, err := os.ReadFile(file)
+		if err != nil || !strings.HasPrefix(string(content), `{"v":1,"sealed":"`) {
+			t.Errorf("%s holds %s, %v", file, content, err)
+		}
 	}
-	return files[0], stored
+	return strings.Join(names, " ")
 }
 
 // A rotated refresh token is in Caddy's storage, and what another instance has put
@@ -98,34 +101,34 @@ func TestARotatedRefreshTokenIsSharedThroughTheStorage(t *testing.T) {
 	llm := newLLM(t, auth, "client_a")
 	g := startGateway(t, boundWith(auth, llm, "client_id client_a", "client_secret s", "refresh_token "+first))
 	g.post("/v1/x", "{}", withKey...).wantStatus(t, http.StatusOK)
-	path, stored := g.storedRefreshToken(t)
-	if stored["refresh_token"] != auth.grants.current(first) {
-		t.Error("the newest refresh token is not stored")
+	if got := g.storedRefreshTokens(t); got != "gen-00000001" {
+		t.Errorf("the storage has %s", got)
 	}
 
 	// Another instance uses it, and stores what it gets.
-	response, err := http.PostForm(auth.tokenURL(), url.Values{
-		"grant_type": {"refresh_token"}, "refresh_token": {stored["refresh_token"]}, "client_id": {"client_a"}, "client_secret": {"s"},
-	})
-	if err != nil {
+	storage := &tokens.SharedStorage{}
+	storage.Bind(&certmagic.FileStorage{Path: filepath.Join(g.folder, "storage")}, zap.NewNop())
+	other := &tokens.Client{
+		Provider: "another", TokenURL: tokens.Literal(auth.tokenURL()), ClientID: tokens.Literal("client_a"), ClientSecret: tokens.Literal("s"),
+		RefreshToken: tokens.Literal(first), Storage: storage,
+	}
+	if _, err := other.Fetch(t.Context(), tokens.Want{Waiting: true}); err != nil {
 		t.Fatal(err)
 	}
-	response.Body.Close()
-	stored["refresh_token"] = auth.grants.current(first)
-	content, _ := json.Marshal(stored)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
+	if got := g.storedRefreshTokens(t); got != "gen-00000002" {
+		t.Errorf("the storage has %s", got)
 	}
+	newest := auth.grants.current(first)
 	auth.revoke(llm.lastRequest().header.Get("Authorization"))
 	g.post("/v1/x", "{}", withKey...).wantStatus(t, http.StatusOK)
 	forms := auth.sent()
-	if last := forms[len(forms)-1]; last.Get("grant_type") != "refresh_token" || last.Get("refresh_token") != stored["refresh_token"] {
+	if last := forms[len(forms)-1]; last.Get("grant_type") != "refresh_token" || last.Get("refresh_token") != newest {
 		t.Error("the gateway did not use what the other instance has stored")
 	}
-	if _, now := g.storedRefreshToken(t); now["refresh_token"] != auth.grants.current(first) {
-		t.Error("the newest refresh token is not stored")
+	if got := g.storedRefreshTokens(t); got != "gen-00000003" {
+		t.Errorf("the storage has %s", got)
 	}
-	if log := g.log(); strings.Contains(log, first) || strings.Contains(log, stored["refresh_token"]) {
+	if log := g.log(); strings.Contains(log, first) || strings.Contains(log, newest) {
 		t.Error("the log shows a refresh token")
 	}
 }
