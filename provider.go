@@ -90,7 +90,7 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if err != nil {
 		return nil, err
 	}
-	fetcher, err := definition.Fetcher(name, environment, logger, func(client *tokens.Client) {
+	fetcher, err := all.Fetcher(name, environment, logger, func(client *tokens.Client) {
 		client.Storage = &storage
 		if tokenEndpoint != nil {
 			client.Transport = tokenTransport{tokenEndpoint}

@@ -29,28 +29,28 @@ func Fingerprint(name string, all Providers, environment Environment) (string, e
 	return hex.EncodeToString(sum[:]), err
 }
 
-func fingerprint(name string, all Providers, environment Environment) (sum [sha256.Size]byte, err error) {
-	provider := all[name]
-	if provider == nil {
-		return sum, &ConfigurationError{Provider: name, Err: errors.New("no provider of this name is declared")}
-	}
-	r, f := provider.request(name, environment)
-	if err := errors.Join(f.errs...); err != nil {
+func fingerprint(name string, all Providers, environment Environment) ([sha256.Size]byte, error) {
+	return newHasher(all).request(name, environment)
+}
+
+// request is the hash of what shapes a provider's token.
+func (h hasher) request(name string, environment Environment) (sum [sha256.Size]byte, err error) {
+	r, err := h.all.request(name, environment)
+	if err != nil {
 		return sum, err
 	}
-	h := newHasher()
 	h.write("provider", name)
 	h.write("auth_method", string(r.authMethod))
 	h.write("grant_type", r.grantType)
 	h.write("method", r.method)
 	h.write("encoding", string(r.encoding))
-	h.write("transport", string(provider.TokenRequest.Transport))
+	h.write("transport", string(h.all[name].TokenRequest.Transport))
 	h.write("source", r.source)
-	h.writeResponse(provider.TokenResponse.rules())
-	if err := h.writeAssertion(r.jwt, all); err != nil {
+	h.writeResponse(h.all[name].TokenResponse.rules())
+	if err := h.writeAssertion(r.jwt); err != nil {
 		return sum, err
 	}
-	if err := h.writeStructure("body", r.body, all); err != nil {
+	if err := h.writeStructure("body", r.body); err != nil {
 		return sum, err
 	}
 	for _, field := range []struct {
@@ -66,7 +66,7 @@ func fingerprint(name string, all Providers, environment Environment) (sum [sha2
 		{"header", r.header},
 		{"token_file", []*value{r.tokenFile}},
 	} {
-		if err := h.writeValues(field.role, all, field.values...); err != nil {
+		if err := h.writeValues(field.role, field.values...); err != nil {
 			return sum, err
 		}
 	}
@@ -83,31 +83,31 @@ func (h hasher) writeResponse(rules tokens.TokenResponse) {
 }
 
 // writeAssertion writes what is signed, and with what.
-func (h hasher) writeAssertion(a *assertion, all Providers) error {
+func (h hasher) writeAssertion(a *assertion) error {
 	if a == nil {
 		return nil
 	}
 	h.write("jwt", a.Algorithm, string(a.Thumbprint), fmt.Sprint(a.Chain, a.Milliseconds), a.TTL.String(), a.Skew.String())
-	err := errors.Join(h.writeValues("key", all, a.key), h.writeValues("kid", all, a.keyID), h.writeValues("certificate", all, a.certificate),
-		h.writeValues("member", all, a.header...))
+	err := errors.Join(h.writeValues("key", a.key), h.writeValues("kid", a.keyID), h.writeValues("certificate", a.certificate),
+		h.writeValues("member", a.header...))
 	for _, claim := range a.claims {
-		err = errors.Join(err, h.writeStructure("claim", claim, all))
+		err = errors.Join(err, h.writeStructure("claim", claim))
 	}
 	return err
 }
 
 // writeStructure writes JSON: its shape, and the values in it.
-func (h hasher) writeStructure(role string, s *structure, all Providers) error {
+func (h hasher) writeStructure(role string, s *structure) error {
 	if s == nil {
 		return nil
 	}
 	h.write(role, s.name, s.shape)
-	return h.writeValues(role, all, s.values...)
+	return h.writeValues(role, s.values...)
 }
 
 // writeValues writes the values in one role. Names of headers are the same in any
 // case.
-func (h hasher) writeValues(role string, all Providers, values ...*value) error {
+func (h hasher) writeValues(role string, values ...*value) error {
 	for _, v := range values {
 		if v == nil {
 			continue
@@ -117,41 +117,27 @@ func (h hasher) writeValues(role string, all Providers, values ...*value) error 
 			name = http.CanonicalHeaderKey(name)
 		}
 		h.write(role, name)
-		if err := h.writeValue(v, all); err != nil {
+		if err := h.writeValue(v); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// RefreshTokenFingerprint names the refresh token of a provider: it is the hash
-// of the token endpoint, the client's identifier and the configured refresh
-// token. A server that rotates refresh tokens ends the grant if the configured
-// one is used again, so what has become of it must outlive a change of anything
-// else. It is empty for a provider without a refresh token.
-func (p *Provider) RefreshTokenFingerprint(name string, environment Environment) (string, error) {
-	r, f := p.request(name, environment)
-	if err := errors.Join(f.errs...); err != nil || r.refreshToken == nil {
-		return "", err
-	}
-	h := newHasher()
-	for _, v := range []*value{r.tokenURL, r.clientID, r.refreshToken} {
-		if v == nil {
-			continue
-		}
-		if err := h.writeValue(v, nil); err != nil {
-			return "", err
-		}
-	}
-	sum := h.sum()
-	return hex.EncodeToString(sum[:]), nil
-}
-
 // A hasher is a hash of texts, each with its length: no text can look like
 // two, or like another's end.
-type hasher struct{ hash.Hash }
+type hasher struct {
+	hash.Hash
+	// all are the providers whose tokens values may hold.
+	all Providers
+	// asRead says that a value is what it reads as now, not what it is made of.
+	asRead bool
+}
 
-func newHasher() hasher { return hasher{sha256.New()} }
+func newHasher(all Providers) hasher { return hasher{Hash: sha256.New(), all: all} }
+
+// another is a hasher of the same kind that has nothing yet.
+func (h hasher) another() hasher { return hasher{sha256.New(), h.all, h.asRead} }
 
 func (h hasher) write(texts ...string) {
 	for _, text := range texts {
@@ -165,10 +151,12 @@ func (h hasher) sum() (sum [sha256.Size]byte) {
 	return sum
 }
 
-// writeValue writes what a value is made of, not what it reads as. Without the
-// providers the token of another one is its name.
-func (h hasher) writeValue(v *value, all Providers) error {
+// writeValue writes what a value is made of, or what it reads as.
+func (h hasher) writeValue(v *value) error {
 	h.write("value")
+	if h.asRead {
+		return h.writeRead(v)
+	}
 	for _, p := range v.parts {
 		h.write(string(p.kind))
 		switch p.kind {
@@ -185,20 +173,21 @@ func (h hasher) writeValue(v *value, all Providers) error {
 			}
 			h.write(path, p.member)
 		case partToken:
-			if all == nil {
-				h.write(p.text)
-				continue
-			}
-			identity, err := fingerprint(p.text, all, v.environment)
-			if err != nil {
+			if err := h.writeToken(v, p); err != nil {
 				return err
 			}
-			h.write(string(identity[:]))
 		default:
 			h.write(p.text)
 		}
 	}
 	return nil
+}
+
+// writeToken writes what names the token of another provider.
+func (h hasher) writeToken(v *value, p part) error {
+	sum, err := h.another().request(p.text, v.environment)
+	h.write(string(sum[:]))
+	return err
 }
 
 // SecretsDigest returns a function that hashes the present contents of all
@@ -209,7 +198,7 @@ func (h hasher) writeValue(v *value, all Providers) error {
 func (p Providers) SecretsDigest(name string, environment Environment) func() [sha256.Size]byte {
 	files := p.files(name, environment, make(map[string]bool))
 	return func() [sha256.Size]byte {
-		h := newHasher()
+		h := newHasher(nil)
 		for _, read := range files {
 			content, err := read()
 			if err != nil {

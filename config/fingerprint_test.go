@@ -366,37 +366,3 @@ func TestTheSecretsOfATokenAreThoseOfItsProviders(t *testing.T) {
 		t.Error("a circle has no digest")
 	}
 }
-
-func TestARefreshTokenIsNamedByEndpointClientAndItself(t *testing.T) {
-	name := func(fields string) string {
-		t.Helper()
-		identity, err := valid(t, fields).RefreshTokenFingerprint("p", testEnvironment())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return identity
-	}
-	if got := name(`"scope":"a"`); got != "" {
-		t.Errorf("a provider without a refresh token has %q", got)
-	}
-	one := name(`"refresh_token":"one"`)
-	if one == "" || one != name(`"refresh_token":"one","scope":"a","token_request":{"params":{"x":"y"}}`) {
-		t.Error("a scope or a parameter changes what a refresh token is")
-	}
-	for _, other := range []string{`"refresh_token":"two"`, `"refresh_token_file":"/one"`, `"refresh_token":"{env.SECRET}"`, `"refresh_token":"{token.q}"`} {
-		if name(other) == one {
-			t.Errorf("%s is taken for another refresh token", other)
-		}
-	}
-	p := valid(t, `"refresh_token":"one"`)
-	p.TokenURL = "https://other.example.com/token"
-	if identity, _ := p.RefreshTokenFingerprint("p", testEnvironment()); identity == one {
-		t.Error("another endpoint is taken for the same")
-	}
-	if _, err := valid(t, `"refresh_token":"os.environ/UNSET"`).RefreshTokenFingerprint("p", testEnvironment()); !errors.Is(err, ErrUnresolvedReference) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := (&Provider{RefreshToken: "{"}).RefreshTokenFingerprint("p", testEnvironment()); err == nil {
-		t.Error("a wrong template has a fingerprint")
-	}
-}

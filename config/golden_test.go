@@ -221,7 +221,7 @@ func TestEveryEntryOfTheCatalogue(t *testing.T) {
 // fetch asks an endpoint for a token once.
 func (e *goldenEntry) fetch(t *testing.T, all Providers, endpoint *stubEndpoint) (tokens.Token, error) {
 	t.Helper()
-	fetcher, err := all[e.Name].Fetcher(e.Name, goldenEnvironment(), nil, func(c *tokens.Client) { c.Transport = endpoint })
+	fetcher, err := all.Fetcher(e.Name, goldenEnvironment(), nil, func(c *tokens.Client) { c.Transport = endpoint })
 	if err != nil {
 		t.Fatal(err)
 	}

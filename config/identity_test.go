@@ -1,176 +1,266 @@
 package config
 
 import (
-	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
-// identityIn is the fingerprint of p where a variable X has a value.
-func identityIn(t *testing.T, fields, value string) string {
+// identityOf is the name of p's token request in a storage, as its values read now.
+func identityOf(t *testing.T, all Providers) string {
 	t.Helper()
+	expanded, err := all.Expand(testEnvironment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := expanded.Identity("p", testEnvironment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := read(t.Context())
+	if err != nil || len(identity.ID()) != 32 {
+		t.Fatalf("got %q, %v", identity.ID(), err)
+	}
+	return identity.ID()
+}
+
+// A folderOfFiles fills <name> in fields with the path of a file.
+type folderOfFiles struct{ folder string }
+
+func (f folderOfFiles) write(t *testing.T, name, content string) {
+	t.Helper()
+	rewrite(t, filepath.Join(f.folder, name), content)
+}
+
+func (f folderOfFiles) provider(t *testing.T, fields string) Providers {
+	t.Helper()
+	fields = strings.NewReplacer("<", f.folder+"/", ">", "").Replace(fields)
 	providers, err := native(t, fields)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fingerprintOf(t, providers, with(testEnvironment(), map[string]string{"X": value}))
+	return providers
 }
 
-func TestAVariableAnywhereIsInTheFingerprint(t *testing.T) {
-	const keyed = `"jwt":{"alg":"RS256","key_file":"/k",`
-	for name, fields := range map[string]string{
-		"in a claim":                        validFields + `,` + keyed + `"claims":{"a":{"b":["x{env.X}"]}}}`,
-		"in a header of a JWT":              validFields + `,` + keyed + `"header":{"a":"{env.X}"}}`,
-		"in a key's ID":                     validFields + `,` + keyed + `"key_id":"os.environ/X"}`,
-		"in a key":                          validFields + `,"jwt":{"alg":"RS256","key":"{env.X}"}`,
-		"in the path of a key":              validFields + `,"jwt":{"alg":"RS256","key_file":"/run/{env.X}"}`,
-		"in the path of a certificate":      validFields + `,` + keyed + `"certificate_file":"{env.X}"}`,
-		"in a body":                         validFields + `,"token_request":{"body":{"a":[{"b":"{env.X}"}]}}`,
-		"in the path of a source":           `"source":"file /run/{env.X}"`,
-		"in the path of a JSON file":        validFields + `,"scope":"{json./run/{env.X}#a}"`,
-		"in a variable":                     `"preset":"azure_openai","vars":{"tenant":"{env.X}"},"client_id":"i","client_secret":"s"`,
-		"in a variable of a transport":      `"preset":"sap_ai_core_x509","vars":{"service_key_file":"/s","certificate_file":"/{env.X}","key_file":"/k"}`,
-		"in the client's secret that signs": `"client_id":"i","client_secret":"{env.X}","token_url":"https://x.com","auth_method":"client_secret_jwt"`,
+const (
+	clientOfFile = `"client_id":"i","token_url":"https://idp.example.com/t","client_secret_file":"<secret>"`
+	clientOfText = `"client_id":"i","token_url":"https://idp.example.com/t","client_secret":"s3cret"`
+	keyOfFile    = signer + `"alg":"RS256","key_file":"<key>"}`
+)
+
+func TestTheSameCredentialsHaveTheSameIdentityWhereverTheyStand(t *testing.T) {
+	files := folderOfFiles{t.TempDir()}
+	files.write(t, "secret", "s3cret\n")
+	files.write(t, "copy", "s3cret")
+	files.write(t, "json", `{"secret":"s3cret","key":`+jsonString(privatePEM(rsaKey()))+`}`)
+	files.write(t, "key", privatePEM(rsaKey()))
+	for name, fields := range map[string][2]string{
+		"a file and the text":              {clientOfFile, clientOfText},
+		"a file and one of another path":   {clientOfFile, strings.Replace(clientOfFile, "<secret>", "<copy>", 1)},
+		"a field and one with a file":      {clientOfFile, strings.Replace(clientOfFile, `_file":"<secret>"`, `":"{file.<copy>}"`, 1)},
+		"a member of a JSON file":          {clientOfText, strings.Replace(clientOfText, "s3cret", "{json.<json>#secret}", 1)},
+		"a text and one in two parts":      {clientOfText + `,"scope":"id-of-env/x"`, clientOfText + `,"scope":"{env.ID}/x"`},
+		"a default that is written":        {clientOfText, clientOfText + `,"auth_method":"client_secret_post","grant_type":"client_credentials"`},
+		"what shapes LLM requests":         {clientOfText, clientOfText + `,"base_url":"https://llm.example.com","refresh_before":"1m"`},
+		"a key and one in a variable file": {signer + `"alg":"RS256","key":"{json.<json>#key}"}`, signer + `"alg":"RS256","key":"{json.<json>#key}"}`},
+		"what is another each time":        {clientOfText + `,"token_request":{"params":{"a":"{uuid}{now}{now_ms}"}}`, clientOfText + `,"token_request":{"params":{"a":"{uuid}{now}{now_ms}"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			one := identityIn(t, fields, "one")
-			if identityIn(t, fields, "one") != one {
-				t.Error("the same environment gives two fingerprints")
-			}
-			if identityIn(t, fields, "two") == one {
-				t.Error("another value has the same fingerprint")
+			if identityOf(t, files.provider(t, fields[0])) != identityOf(t, files.provider(t, fields[1])) {
+				t.Error("there are two identities")
 			}
 		})
 	}
-	// Words are what they stand for.
-	for fields, values := range map[string][2]string{
-		validFields + `,"jwt":{"alg":"{env.X}","key_file":"/k"}`:                                                      {"RS256", "PS256"},
-		validFields + `,` + keyed + `"exp_unit":"{env.X}"}`:                                                           {"s", "ms"},
-		validFields + `,` + keyed + `"certificate_file":"/c","thumbprint":"{env.X}"}`:                                 {"x5t", "x5t#S256"},
-		`"client_id":"i","client_secret":"s","token_url":"https://x.com","auth_method":"{env.X}"`:                     {"client_secret_jwt", "client_secret_post"},
-		`"client_id":"i","client_secret":"s","token_url":"https://x.com","token_request":{"encoding":"os.environ/X"}`: {"json", "query"},
+}
+
+func TestAnIdentityIsThatOfAllThatShapesTheToken(t *testing.T) {
+	files := folderOfFiles{t.TempDir()}
+	files.write(t, "secret", "s3cret")
+	files.write(t, "key", privatePEM(rsaKey()))
+	seen := make(map[string]string)
+	for name, fields := range map[string]string{
+		"the client":                clientOfFile,
+		"another secret":            strings.Replace(clientOfText, "s3cret", "other", 1),
+		"another client":            strings.Replace(clientOfText, `"i"`, `"j"`, 1),
+		"another endpoint":          strings.Replace(clientOfText, "/t", "/u", 1),
+		"a scope":                   clientOfText + `,"scope":"a"`,
+		"a parameter":               clientOfText + `,"token_request":{"params":{"a":"b"}}`,
+		"a parameter and more text": clientOfText + `,"token_request":{"params":{"a":"b{uuid}"}}`,
+		"{uuid}":                    clientOfText + `,"token_request":{"params":{"a":"{uuid}"}}`,
+		"{now}":                     clientOfText + `,"token_request":{"params":{"a":"{now}"}}`,
+		"the name of {uuid}":        clientOfText + `,"token_request":{"params":{"a":"uuid"}}`,
+		"a password":                clientOfText + `,"token_request":{"params":{"password":"b"}}`,
+		"a header":                  clientOfText + `,"token_request":{"headers":{"A":["b"]}}`,
+		"a body":                    clientOfText + `,"token_request":{"body":{"a":["b"]}}`,
+		"an encoding":               clientOfText + `,"token_request":{"encoding":"json"}`,
+		"a transport":               clientOfText + `,"token_request":{"transport":{"protocol":"http"}}`,
+		"another auth_method":       clientOfText + `,"auth_method":"client_secret_basic"`,
+		"a place of the token":      clientOfText + `,"token_response":{"token":["t"]}`,
+		"a refresh token":           clientOfText + `,"refresh_token":"r"`,
+		"another refresh token":     clientOfText + `,"refresh_token":"s"`,
+		"a secret that signs":       strings.Replace(clientOfText, "s3cret", hsKey, 1) + `,"auth_method":"client_secret_jwt"`,
+		"a key":                     keyOfFile,
+		"a claim":                   strings.Replace(keyOfFile, `{"alg"`, `{"claims":{"a":"b"},"alg"`, 1),
 	} {
-		if identityIn(t, fields, values[0]) == identityIn(t, fields, values[1]) {
-			t.Errorf("%s: %v have the same fingerprint", fields, values)
+		id := identityOf(t, files.provider(t, fields))
+		if other := seen[id]; other != "" {
+			t.Errorf("%s has the identity of %s", name, other)
 		}
+		seen[id] = name
+	}
+	p := files.provider(t, clientOfText)["p"]
+	named, err := Providers{"q": p}.Identity("q", testEnvironment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if identity, err := named(t.Context()); err != nil || seen[identity.ID()] != "" {
+		t.Errorf("a provider of another name has the identity of %s, %v", seen[identity.ID()], err)
 	}
 }
 
-func TestWhatIsSaidByAPresetHasTheSameFingerprint(t *testing.T) {
-	const same = `"client_id":"i","client_secret":"s","token_url":"https://login.microsoftonline.com/t/oauth2/v2.0/token","scope":"https://cognitiveservices.azure.com/.default"`
-	preset := `"preset":"azure_openai","client_id":"i","client_secret":"s","vars":{"tenant":"t"}`
-	if identityIn(t, same, "") == identityIn(t, strings.Replace(preset, `"t"`, `"u"`, 1), "") {
-		t.Error("another tenant has the same fingerprint")
-	}
-	if identityIn(t, preset, "") != identityIn(t, preset+`,"header_up":{"set":{"A":["b"]}},"base_url":"https://x.com"`, "") {
-		t.Error("what shapes LLM requests is in the fingerprint")
-	}
-}
-
-func TestTheSameBodyInAnotherOrderHasTheSameFingerprint(t *testing.T) {
-	one := identityIn(t, validFields+`,"token_request":{"body":{"a":1,"b":{"c":"{env.ID}","d":2}}}`, "")
-	if identityIn(t, validFields+`,"token_request":{"body":{"b":{"d":2,"c":"{env.ID}"},  "a":1}}`, "") != one {
-		t.Error("the order of members is in the fingerprint")
-	}
-	for _, other := range []string{`{"a":1,"b":{"c":"{env.ID}","d":"2"}}`, `{"a":1,"b":{"d":"{env.ID}","c":2}}`, `{"a":1,"b":{"c":"id-of-env","d":2}}`, `{"a":1,"b":["c","{env.ID}","d",2]}`} {
-		if identityIn(t, validFields+`,"token_request":{"body":`+other+`}`, "") == one {
-			t.Errorf("%s has the same fingerprint", other)
-		}
-	}
-}
-
-// Keys, certificates, tokens and JSON files may be rotated while a token is good;
-// after a failure, that is a reason to ask again.
-func TestRotatedFilesAreInTheDigestAndNotInTheFingerprint(t *testing.T) {
-	folder := t.TempDir()
-	file := func(name string) string { return filepath.Join(folder, name) }
-	for _, name := range []string{"key", "certificate", "token", "json", "other"} {
-		rewrite(t, file(name), `{"a":"`+name+`"}`)
-	}
-	fill := strings.NewReplacer("<key>", file("key"), "<certificate>", file("certificate"), "<token>", file("token"), "<json>", file("json"))
-	for name, test := range map[string]struct{ fields, file string }{
-		"a key":                     {signer + `"alg":"RS256","key_file":"<key>"}`, "key"},
-		"a key in a value":          {signer + `"alg":"RS256","key":"{file.<key>}"}`, "key"},
-		"a certificate":             {signer + `"alg":"RS256","key_file":"<key>","certificate_file":"<certificate>"}`, "certificate"},
-		"a token":                   {`"source":"file <token>"`, "token"},
-		"a JSON file":               {`"client_id":"{json.<json>#a}","client_secret":"s","token_url":"https://x.com"`, "json"},
-		"a JSON file in a claim":    {signer + `"alg":"RS256","key_file":"<key>","claims":{"a":[{"b":"{json.<json>#a}"}]}}`, "json"},
-		"a JSON file in a body":     {validFields + `,"token_request":{"body":{"a":["{json.<json>#a}"]}}`, "json"},
-		"a JSON file of a variable": {`"preset":"sap_ai_core","vars":{"service_key_file":"<json>"},"token_url":"https://x.com","client_id":"{json.{var.service_key_file}#a}","client_secret":"s"`, "json"},
-		"a secret that signs":       {`"client_id":"i","client_secret_file":"<key>","token_url":"https://x.com","auth_method":"client_secret_jwt"`, "key"},
+func TestARotatedFileGivesAnotherIdentityAndTheFirstContentTheFirst(t *testing.T) {
+	files := folderOfFiles{t.TempDir()}
+	for name, test := range map[string]struct{ fields, before, after string }{
+		"a secret":        {strings.ReplaceAll(clientOfFile, "<secret>", "<x>"), "one", "two"},
+		"a refresh token": {clientOfText + `,"refresh_token_file":"<x>"`, "one", "two"},
+		"a key":           {signer + `"alg":"RS256","key_file":"<x>"}`, privatePEM(rsaKey()), privatePEM(otherKey())},
+		"a key of HS256":  {`"client_id":"i","client_secret_file":"<x>","token_url":"https://x.com","auth_method":"client_secret_jwt"`, hsKey, hsKey + "x"},
+		"a scope":         {clientOfText + `,"scope":"{file.<x>}"`, "one", "two"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			providers, err := native(t, fill.Replace(test.fields))
-			if err == nil {
-				providers, err = providers.Expand(testEnvironment())
-			}
+			files.write(t, "x", test.before)
+			providers := files.provider(t, test.fields)
+			read, err := providers.Identity("p", testEnvironment())
 			if err != nil {
 				t.Fatal(err)
 			}
-			identity, digest := fingerprintOf(t, providers, testEnvironment()), providers.SecretsDigest("p", testEnvironment())
-			before := digest()
-			rewrite(t, file("other"), name)
-			if digest() != before {
-				t.Error("another file changes the digest")
-			}
-			rewrite(t, file(test.file), `{"a":"rotated"}`)
-			rotated := digest()
-			if rotated == before {
-				t.Error("the digest is the same")
-			}
-			if fingerprintOf(t, providers, testEnvironment()) != identity {
-				t.Error("the fingerprint has changed")
-			}
-			if err := os.Remove(file(test.file)); err != nil {
-				t.Fatal(err)
-			}
-			if gone := digest(); gone == rotated || gone == before {
-				t.Error("a file that is gone has the digest of one that is there")
-			}
-			if fingerprintOf(t, providers, testEnvironment()) != identity {
-				t.Error("the fingerprint has changed")
-			}
-			rewrite(t, file(test.file), `{"a":"`+test.file+`"}`)
-			if digest() != before {
-				t.Error("the first content again has another digest")
-			}
-		})
-	}
-}
-
-// A member that nobody asks for may change.
-func TestOnlyTheMembersOfAJSONFileThatAreUsedAreInTheDigest(t *testing.T) {
-	path := writeFile(t, `{"a":"1","b":"1"}`)
-	providers := Providers{"p": valid(t, `"scope":"{json.`+path+`#a}"`)}
-	digest := providers.SecretsDigest("p", testEnvironment())
-	before := digest()
-	if rewrite(t, path, `{"b":"2","a":"1"}`); digest() != before {
-		t.Error("a member that is not used changes the digest")
-	}
-	if rewrite(t, path, `{"a":"2","b":"1"}`); digest() == before {
-		t.Error("the member that is used changes nothing")
-	}
-}
-
-func TestATokenWithinAClaimOrABodyIsInTheFingerprint(t *testing.T) {
-	for name, fields := range map[string]string{
-		"a claim": validFields + `,"jwt":{"alg":"RS256","key_file":"/k","claims":{"a":["{token.q}"]}}`,
-		"a body":  validFields + `,"token_request":{"body":{"a":{"b":"{token.q}"}}}`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			identity := func(scope string) string {
-				providers, err := native(t, fields)
+			id := func() string {
+				identity, err := read(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
-				providers["q"] = valid(t, `"scope":`+string(made(json.Marshal(scope))))
-				return fingerprintOf(t, providers, testEnvironment())
+				return identity.ID()
 			}
-			if identity("a") == identity("b") {
-				t.Error("a change of q does not change what needs its token")
+			before := id()
+			files.write(t, "x", test.after)
+			if id() == before {
+				t.Error("the identity is the same")
+			}
+			files.write(t, "x", test.before)
+			if id() != before {
+				t.Error("the first content again has another identity")
+			}
+			if err := os.Remove(filepath.Join(files.folder, "x")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := read(t.Context()); !errors.Is(err, ErrUnresolvedReference) {
+				t.Errorf("without the file: got %v", err)
 			}
 		})
+	}
+}
+
+// The token of another provider is another one each hour, the request for it is not.
+func TestTheTokenOfAnotherProviderCountsByItsRequest(t *testing.T) {
+	files := folderOfFiles{t.TempDir()}
+	files.write(t, "token", "one")
+	chain := func(of Providers) Providers {
+		all := files.provider(t, clientOfText+`,"token_request":{"params":{"subject_token":"{token.q}"}}`)
+		all["q"] = of["p"]
+		return all
+	}
+	q := files.provider(t, clientOfText)
+	before := identityOf(t, chain(q))
+	q["p"].Scope = "other"
+	if identityOf(t, chain(q)) == before {
+		t.Error("another scope of the other provider is not seen")
+	}
+	q = files.provider(t, `"source":"file <token>"`)
+	before = identityOf(t, chain(q))
+	files.write(t, "token", "two")
+	if identityOf(t, chain(q)) == before {
+		t.Error("another token file of the other provider is not seen")
+	}
+}
+
+func TestWhatHasNoSecretOfItsOwnIsNotShareable(t *testing.T) {
+	files := folderOfFiles{t.TempDir()}
+	const none = "the token request holds no client_secret, signing key or refresh token"
+	for name, test := range map[string]struct{ fields, reason string }{
+		"a metadata server":                     {`"preset":"vertex_metadata"`, none},
+		"a federated identity":                  {`"client_id":"i","token_url":"https://x.com","auth_method":"none","grant_type":"urn:ietf:params:oauth:grant-type:jwt-bearer","token_request":{"params":{"assertion":"{file.<token>}"}}`, none},
+		"a password":                            {`"token_url":"https://x.com","auth_method":"none","grant_type":"password","token_request":{"params":{"password":"{env.SECRET}"}}`, none},
+		"tls_client_auth":                       {`"client_id":"i","token_url":"https://x.com","auth_method":"tls_client_auth"`, none},
+		"a secret that is the token of another": {`"client_id":"i","token_url":"https://x.com","client_secret":"x{token.shared}"`, none},
+		"a token that differs by instance":      {clientOfText + `,"scope":"{token.metadata}"`, "it needs the token of provider metadata, which may differ by instance"},
+		"a token that needs one that differs":   {clientOfText + `,"scope":"{token.signed}"`, "it needs the token of provider signed, which may differ by instance"},
+		"a JWT that is the token":               {selfSigned + `"alg":"RS256","key_file":"<key>"}`, "with source self_signed no token endpoint is asked"},
+		"a file":                                {`"source":"file <token>"`, "with source file no token endpoint is asked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := files.provider(t, test.fields)
+			all["shared"] = valid(t, "")
+			all["metadata"] = files.provider(t, `"preset":"vertex_metadata"`)["p"]
+			all["signed"] = files.provider(t, selfSigned+`"alg":"RS256","key_file":"<key>","claims":{"a":"{token.metadata}"}}`)["p"]
+			all, err := all.Expand(testEnvironment())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = all.Identity("p", testEnvironment())
+			own, ok := errors.AsType[*NotShareableError](err)
+			if !ok || own.Provider != "p" || own.Reason != test.reason {
+				t.Fatalf("got %v", err)
+			}
+			if err.Error() != "provider p cannot share its tokens: "+test.reason {
+				t.Errorf("got %v", err)
+			}
+			fetcher, err := all.Fetcher("p", testEnvironment(), nil, nil)
+			if client, ok := fetcher.(*tokens.Client); err != nil || ok && client.Identity != nil {
+				t.Errorf("it has an identity nevertheless, or %v", err)
+			}
+		})
+	}
+}
+
+func TestAClientKnowsItsIdentity(t *testing.T) {
+	all := Providers{"p": valid(t, "")}
+	fetcher, err := all.Fetcher("p", testEnvironment(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := fetcher.(*tokens.Client).Identity(t.Context())
+	if err != nil || identity.ID() != identityOf(t, all) {
+		t.Errorf("got %s, %v", identity.ID(), err)
+	}
+}
+
+func TestAnIdentityThatCannotBeDerived(t *testing.T) {
+	for name, test := range map[string]struct{ fields, field, want string }{
+		"a template that is wrong":            {`"client_id":"{CANARY","client_secret":"s","token_url":"https://x.com"`, "client_id", "has no"},
+		"a token of nobody":                   {validFields + `,"scope":"{token.q}"`, "scope", "no provider of this name is declared"},
+		"a provider that needs its own token": {validFields + `,"scope":"{token.p}"`, "scope", "p → p"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			providers, err := native(t, test.fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = providers.Identity("p", testEnvironment())
+			wantError(t, err, test.field, test.want)
+			wantNoCanary(t, err)
+		})
+	}
+	read, err := Providers{"p": valid(t, `"scope":"{env.UNSET}"`)}.Identity("p", testEnvironment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = read(t.Context())
+	wantError(t, err, "scope", "UNSET is not set")
+	if _, err := (Providers{}).Identity("p", testEnvironment()); err == nil {
+		t.Error("a provider that is not declared has an identity")
 	}
 }

@@ -33,7 +33,7 @@ func fetcherOf(t *testing.T, fields string, environment Environment, endpoint *s
 	if err := providers.Validate(environment); err != nil {
 		t.Fatal(err)
 	}
-	fetcher, err := providers["p"].Fetcher("p", environment, nil, func(c *tokens.Client) { c.Transport = endpoint })
+	fetcher, err := providers.Fetcher("p", environment, nil, func(c *tokens.Client) { c.Transport = endpoint })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestATokenThatIsMissingInAClaimIsTheOtherProvidersFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	environment.Token = func(context.Context, string) (tokens.Secret, error) { return tokens.Secret{}, cause }
-	fetcher, err := providers["p"].Fetcher("p", environment, nil, func(c *tokens.Client) { c.Transport = endpoint })
+	fetcher, err := providers.Fetcher("p", environment, nil, func(c *tokens.Client) { c.Transport = endpoint })
 	if err != nil {
 		t.Fatal(err)
 	}

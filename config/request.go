@@ -34,6 +34,16 @@ func (p *Provider) request(name string, environment Environment) (*request, *fau
 	return p.requestWith(&faults{provider: p, name: name}, environment)
 }
 
+// request makes the token request of a provider of these. The error is that of
+// Validate.
+func (p Providers) request(name string, environment Environment) (*request, error) {
+	if p[name] == nil {
+		return nil, &ConfigurationError{Provider: name, Err: errors.New("no provider of this name is declared")}
+	}
+	r, f := p[name].request(name, environment)
+	return r, errors.Join(f.errs...)
+}
+
 func (p *Provider) requestWith(f *faults, environment Environment) (*request, *faults) {
 	environment = environment.complete()
 	r := &request{}

@@ -72,30 +72,35 @@ func (p *Provider) validateSource(f *faults, r *request) {
 	}
 }
 
-// Fetcher builds what obtains the provider's tokens, and logs its warnings to
+// Fetcher builds what obtains a provider's tokens, and logs its warnings to
 // logger. Where that is a token endpoint, complete may add what the configuration
 // does not hold, such as the transport. The error is that of Validate.
-func (p *Provider) Fetcher(name string, environment Environment, logger *zap.Logger, complete func(*tokens.Client)) (tokens.Fetcher, error) {
-	r, f := p.request(name, environment)
-	if err := errors.Join(f.errs...); err != nil {
+func (p Providers) Fetcher(name string, environment Environment, logger *zap.Logger, complete func(*tokens.Client)) (tokens.Fetcher, error) {
+	r, err := p.request(name, environment)
+	if err != nil {
 		return nil, err
 	}
+	provider := p[name]
 	switch r.source {
 	case SourceSelfSigned:
 		if r.jwt == nil {
-			return nil, p.misconfigured(name, "jwt", errors.New("is missing: a JWT must be signed; write a block with alg and key_file"))
+			return nil, provider.misconfigured(name, "jwt", errors.New("is missing: a JWT must be signed; write a block with alg and key_file"))
 		}
-		return &tokens.SelfSigned{Provider: name, JWT: r.jwt.orNil(), TTL: r.jwt.TTL - r.jwt.Skew, Response: p.TokenResponse.rules()}, nil
+		return &tokens.SelfSigned{Provider: name, JWT: r.jwt.orNil(), TTL: r.jwt.TTL - r.jwt.Skew, Response: provider.TokenResponse.rules()}, nil
 	case SourceFile:
 		return &tokens.TokenFile{
-			Provider: name, File: r.tokenFile.orNil(), Path: shownPath(r.tokenFile.path()), Response: p.TokenResponse.rules(), Logger: logger,
+			Provider: name, File: r.tokenFile.orNil(), Path: shownPath(r.tokenFile.path()), Response: provider.TokenResponse.rules(), Logger: logger,
 		}, nil
 	}
-	client, err := p.client(name, r)
+	client, err := provider.client(name, r)
 	if err != nil {
 		return nil, err
 	}
 	client.Logger = logger
+	client.Identity, err = p.Identity(name, environment)
+	if _, own := errors.AsType[*NotShareableError](err); err != nil && !own {
+		return nil, err
+	}
 	if complete != nil {
 		complete(client)
 	}

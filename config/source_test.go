@@ -128,7 +128,7 @@ func TestTheFetcherIsThatOfTheSource(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := providers["p"]
-		fetcher, err := p.Fetcher("p", testEnvironment(), nil, func(*tokens.Client) { completed++ })
+		fetcher, err := providers.Fetcher("p", testEnvironment(), nil, func(*tokens.Client) { completed++ })
 		got := ""
 		switch fetcher.(type) {
 		case *tokens.Client:
@@ -158,7 +158,7 @@ func TestTheFetcherIsThatOfTheSource(t *testing.T) {
 	if completed != 1 {
 		t.Errorf("%d clients were completed", completed)
 	}
-	if _, err := valid(t, "").Fetcher("p", testEnvironment(), nil, nil); err != nil {
+	if _, err := (Providers{"p": valid(t, "")}).Fetcher("p", testEnvironment(), nil, nil); err != nil {
 		t.Error(err)
 	}
 }
