@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -23,56 +22,6 @@ func init() {
 	httpcaddyfile.RegisterGlobalOption(appName, parseGlobalOption)
 	httpcaddyfile.RegisterHandlerDirective(appName, parseDirective)
 	httpcaddyfile.RegisterDirectiveOrder(appName, httpcaddyfile.Before, "reverse_proxy")
-}
-
-// parseGlobalOption parses the global option. It may stand several times: the
-// blocks add up.
-func parseGlobalOption(d *caddyfile.Dispenser, previous any) (any, error) {
-	app := new(App)
-	if previous, ok := previous.(httpcaddyfile.App); ok {
-		if err := json.Unmarshal(previous.Value, app); err != nil {
-			return nil, err
-		}
-	}
-	if err := app.UnmarshalCaddyfile(d); err != nil {
-		return nil, err
-	}
-	return httpcaddyfile.App{Name: appName, Value: caddyconfig.JSON(app, nil)}, nil
-}
-
-// UnmarshalCaddyfile sets up the app from the global option. Syntax:
-//
-//	oauth2_llm {
-//		config_file <path>
-//		provider    <name> { ... }
-//		held_bodies <size>
-//	}
-//
-// The first two may be repeated. Paths are relative to the Caddyfile's folder.
-func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the option's name
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	for d.NextBlock(0) {
-		if d.Val() == "held_bodies" {
-			if a.HeldBodies != 0 {
-				return d.Errf("held_bodies is already specified")
-			}
-			if err := sizeArgument(d, "held_bodies", "1GiB", &a.HeldBodies); err != nil {
-				return err
-			}
-			continue
-		}
-		known, err := a.unmarshalOption(d)
-		if err != nil {
-			return err
-		}
-		if !known {
-			return unknownOption(d, d.Val(), globalOptions)
-		}
-	}
-	return nil
 }
 
 // maximumSize is more than any size that makes sense.
@@ -259,7 +208,7 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 
 // The options of each, for the message about one that is misspelt.
 var (
-	globalOptions    = []string{"config_file", "provider", "held_bodies"}
+	globalOptions    = []string{"config_file", "provider", "held_bodies", "share_tokens"}
 	directiveOptions = []string{
 		"config_file", "provider", "client_key", "default_provider", "unknown_model", "alias",
 		"keep_prefix", "keep_header", "max_body", "token_wait", "errors",

@@ -16,8 +16,9 @@ func TestAnUnknownOptionIsRefusedWithTheOneThatWasMeant(t *testing.T) {
 		"a letter too many in the directive":           {new(Handler), "max_bodys 1MiB", "unknown option max_bodys; did you mean max_body?"},
 		"a letter too many in the global option":       {new(App), "held_bodys 1GiB", "unknown option held_bodys; did you mean held_bodies?"},
 		"what resembles none, in the directive":        {new(Handler), "timeouts", "unknown option timeouts; known are " + strings.Join(directiveOptions, ", ")},
-		"what resembles none, in the global option":    {new(App), "timeouts", "unknown option timeouts; known are config_file, provider, held_bodies"},
-		"an option of the directive in the global":     {new(App), "client_key a b", "unknown option client_key; known are config_file, provider, held_bodies"},
+		"what resembles none, in the global option":    {new(App), "timeouts", "unknown option timeouts; known are config_file, provider, held_bodies, share_tokens"},
+		"a letter missing in the global option":        {new(App), "share_token", "unknown option share_token; did you mean share_tokens?"},
+		"an option of the directive in the global":     {new(App), "client_key a b", "unknown option client_key; known are config_file, provider, held_bodies, share_tokens"},
 		"an option of the global one in the directive": {new(Handler), "held_bodies 1GiB", "unknown option held_bodies; known are config_file"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,6 +37,14 @@ type App struct {
 	// not as its length promises. Default: 1 GiB.
 	HeldBodies int64 `json:"held_bodies,omitempty"`
 
+	// Whether instances share access tokens: they are kept, encrypted, in Caddy's
+	// `storage`, and all instances with the same provider and the same credentials
+	// use one. An instance that cannot use the storage works with tokens of its own.
+	// It needs a storage that all instances use, and clocks that differ by less than
+	// 10 s. Providers without a `client_secret`, a signing key or a `refresh_token`
+	// are not shared: their clients are the instances themselves. Default: no.
+	ShareTokens bool `json:"share_tokens,omitempty"`
+
 	logger *zap.Logger
 	// own are the providers that every handler knows: those of the app itself.
 	own map[string]*provider
