@@ -38,6 +38,7 @@ type SharedStorage struct {
 	folders map[string]*claims
 	// pending counts operations that have not returned, given up ones too.
 	pending int
+	paused  storagePause
 }
 
 type boundStorage struct {
