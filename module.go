@@ -149,16 +149,19 @@ func (a *App) declare(ctx caddy.Context, declared config.Providers) (map[string]
 	if result == nil {
 		result = make(map[string]*provider, len(declared))
 	}
+	var added []string
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
 		if a.providers[name] == nil {
-			p, err := newProvider(ctx, name, visible, environment, a.logger)
+			p, err := newProvider(ctx, name, visible, environment, a.logger, a.ShareTokens)
 			if err != nil {
 				return nil, err
 			}
 			a.providers[name] = p
+			added = append(added, name)
 		}
 		result[name] = a.providers[name]
 	}
+	a.logNotShared(added)
 	return result, nil
 }
 
@@ -182,11 +185,15 @@ func (a *App) Start() error {
 }
 
 // Stop implements caddy.App. Requests under way keep their providers.
-func (*App) Stop() error { return nil }
+func (*App) Stop() error {
+	flushStorage()
+	return nil
+}
 
 // Cleanup gives up the providers' shared state. It is also called when
 // Provision failed half-way, and while requests are still under way.
 func (a *App) Cleanup() error {
+	flushStorage()
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	for _, p := range a.providers {

@@ -46,6 +46,8 @@ type provider struct {
 	fingerprint string
 	manager     *tokens.Manager
 	unbind      func()
+	// notShared says why its tokens are not shared although they should be.
+	notShared string
 	// placeholder is the name as placeholders hold it.
 	placeholder any
 
@@ -72,7 +74,7 @@ type fieldValue struct {
 }
 
 // newProvider joins a provider's definition with the state of its tokens.
-func newProvider(ctx caddy.Context, name string, all config.Providers, environment config.Environment, logger *zap.Logger) (*provider, error) {
+func newProvider(ctx caddy.Context, name string, all config.Providers, environment config.Environment, logger *zap.Logger, share bool) (*provider, error) {
 	definition := all[name]
 	fingerprint, err := config.Fingerprint(name, all, environment)
 	if err != nil {
@@ -99,6 +101,12 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if err != nil {
 		return nil, err
 	}
+	notShared := ""
+	if share {
+		if fetcher, notShared, err = shareTokens(fetcher, name, all, environment, logger); err != nil {
+			return nil, err
+		}
+	}
 	if hint := config.LiteLLMHint(name); hint != "" {
 		logger.Warn(hint, zap.String("provider", name))
 	}
@@ -119,6 +127,7 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 		definition:  definition,
 		fingerprint: fingerprint,
 		manager:     state.manager,
+		notShared:   notShared,
 		unbind: state.manager.Bind(&tokens.Binding{
 			Fetcher:       fetcher,
 			Retries:       definition.EffectiveRetries(),

@@ -160,7 +160,12 @@ func (r sharedRecord) attempt(ctx context.Context, claimUntil time.Time) (*Token
 	}
 	claiming, cancel := context.WithDeadlineCause(ctx, claimUntil, errImpatient)
 	defer cancel()
-	own, _, err := r.shared.Storage.claims(r.folder()).acquire(claiming, sharedTerms)
+	claims := r.shared.Storage.claims(r.folder())
+	before, err := claims.look(claiming, sharedTerms.operation, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	own, _, err := claims.acquire(claiming, before, sharedTerms)
 	if err != nil {
 		return nil, nil, err
 	}
