@@ -68,14 +68,7 @@ func (s *Shared) Fetch(ctx context.Context, want Want) (Token, error) {
 	if err == nil {
 		record.store(ctx, token, asked)
 	}
-	switch {
-	case own == nil:
-	case s.Storage.usable():
-		own.finish(ctx)
-	default:
-		// It is deleted when the storage is used again.
-		own.leave(time.Now())
-	}
+	record.end(ctx, own)
 	return token, err
 }
 
@@ -119,33 +112,31 @@ func (s *Shared) wallClock() time.Time {
 	return time.Now()
 }
 
-// errImpatient ends the search for a token.
-var errImpatient = errors.New("it takes too long")
-
 // seek looks for a token that another instance has stored. Where there is none it
 // claims the right to ask, or waits for an instance that does, but not for long: then
 // there is neither a token nor a claim.
 func (r sharedRecord) seek(ctx context.Context) (*Token, *claim) {
 	end := time.Now().Add(sharedPatience)
-	ctx, cancel := context.WithDeadlineCause(ctx, end, errImpatient)
+	claimUntil := end.Add(-sharedClosing)
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	contested := false
-	for delay := sharedDelay; ; delay = min(2*delay, sharedDelayLimit) {
-		token, own, err := r.attempt(ctx, end.Add(-sharedClosing))
+	for delay := sharedDelay; ctx.Err() == nil; delay = min(2*delay, sharedDelayLimit) {
+		token, own, err := r.attempt(ctx, claimUntil)
 		_, failed := errors.AsType[*StorageError](err)
-		contested = contested || !failed
+		contested = contested || err != nil && !failed
 		switch {
 		case err == nil:
 			return token, own
-		case failed && !(contested && errors.Is(err, errImpatient)):
+		case failed && !(contested && time.Now().After(claimUntil)):
+			// Not for want of time that was spent on waiting for another instance.
 			r.shared.Storage.pause(err)
-			return nil, own
-		case time.Until(end) <= delay:
-			r.shared.Logger.Debug("another instance takes long to obtain an access token: asking too", zap.String("provider", r.shared.Provider))
 			return nil, own
 		}
 		wait(ctx, delay)
 	}
+	r.shared.Logger.Debug("another instance takes long to obtain an access token: asking too", zap.String("provider", r.shared.Provider))
+	return nil, nil
 }
 
 // attempt gives the stored token, or a claim. The error is a *StorageError, or another
@@ -158,7 +149,7 @@ func (r sharedRecord) attempt(ctx context.Context, claimUntil time.Time) (*Token
 	case !time.Now().Before(claimUntil):
 		return nil, nil, errClaimed
 	}
-	claiming, cancel := context.WithDeadlineCause(ctx, claimUntil, errImpatient)
+	claiming, cancel := context.WithDeadline(ctx, claimUntil)
 	defer cancel()
 	claims := r.shared.Storage.claims(r.folder())
 	before, err := claims.look(claiming, sharedTerms.operation, "")
@@ -175,4 +166,26 @@ func (r sharedRecord) attempt(ctx context.Context, claimUntil time.Time) (*Token
 		return token, nil, nil
 	}
 	return nil, own, err
+}
+
+// end deletes the own claim. Who has asked without one has seen others for as long as
+// they promise: those are abandoned.
+func (r sharedRecord) end(ctx context.Context, own *claim) {
+	storage := r.shared.Storage
+	switch usable := storage.usable(); {
+	case own != nil && usable:
+		own.finish(ctx)
+	case own != nil:
+		// It is deleted when the storage is used again.
+		own.leave(time.Now())
+	case usable:
+		v, err := storage.claims(r.folder()).look(ctx, sharedTerms.operation, "")
+		if err != nil {
+			storage.pause(err)
+			return
+		}
+		for _, name := range v.abandoned {
+			_ = storage.delete(ctx, sharedTerms.operation, r.folder()+"/"+name)
+		}
+	}
 }
