@@ -3,7 +3,6 @@ package tokens
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,13 +37,15 @@ func fetched(t *testing.T, s *Shared, want Want) string {
 	return token.Value.Reveal()
 }
 
-func (r sharedRecord) put(t *testing.T, memory *sharedMemory, stored storedToken) {
+func (r sharedRecord) put(t *testing.T, memory *slowStorage, stored storedToken) {
 	t.Helper()
 	content, err := r.identity.seal(r.key(), stored)
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory.set(func(m *sharedMemory) { m.records[r.key()] = content })
+	if err := memory.memoryStorage.Store(t.Context(), r.key(), content); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func recordOf(t *testing.T, s *Shared) sharedRecord {
@@ -82,7 +83,7 @@ func TestATokenOfAnotherInstanceIsTakenWhereItServes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				memory, endpoint := newSharedMemory(), &fakeEndpoint{lifetime: time.Hour}
+				memory, endpoint := newSlowStorage(), &fakeEndpoint{lifetime: time.Hour}
 				memory.latency = [2]time.Duration{}
 				s := newSharedOver(memory, endpoint, zap.NewNop())
 				obtained := time.Now().Add(-test.age)
@@ -107,7 +108,7 @@ func TestATokenOfAnotherInstanceIsTakenWhereItServes(t *testing.T) {
 
 func TestWhatIsObtainedIsStoredForTheOthersAndTheClaimDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory, endpoint := newSharedMemory(), &fakeEndpoint{latency: time.Second, lifetime: time.Hour}
+		memory, endpoint := newSlowStorage(), &fakeEndpoint{latency: time.Second, lifetime: time.Hour}
 		first, second := newSharedOver(memory, endpoint, zap.NewNop()), newSharedOver(memory, endpoint, zap.NewNop())
 		asked := time.Now()
 		if got := fetched(t, first, Want{Waiting: true}); got != "token-1" {
@@ -120,18 +121,16 @@ func TestWhatIsObtainedIsStoredForTheOthersAndTheClaimDeleted(t *testing.T) {
 		if late := token.ObtainedAt.Sub(asked); late < 0 || late > 200*time.Millisecond {
 			t.Errorf("its life begins %v after it was asked for", late)
 		}
-		if keys := memory.keys(); !slices.Equal(keys, []string{"token"}) {
-			t.Errorf("the storage holds %v", keys)
+		if names := memory.names(); names != "token" {
+			t.Errorf("the storage holds %s", names)
 		}
-		memory.set(func(m *sharedMemory) {
-			for key, content := range m.records {
-				if strings.Contains(string(content), "token-1") || !strings.HasPrefix(key, "oauth2_llm/tokens/") {
-					t.Errorf("the token is stored in the clear, or as %s", key)
-				}
+		for key, content := range memory.keys {
+			if strings.Contains(string(content), "token-1") || !strings.HasPrefix(key, "oauth2_llm/tokens/") {
+				t.Errorf("the token is stored in the clear, or as %s", key)
 			}
-		})
-		if err := second.Forget(t.Context()); err != nil || len(memory.keys()) != 0 {
-			t.Errorf("forgotten: %v, the storage holds %v", err, memory.keys())
+		}
+		if err := second.Forget(t.Context()); err != nil || memory.names() != "" {
+			t.Errorf("forgotten: %v, the storage holds %v", err, memory.names())
 		}
 		if got := fetched(t, second, Want{Waiting: true}); got != "token-2" {
 			t.Errorf("got %s, the forgotten one", got)
@@ -141,7 +140,7 @@ func TestWhatIsObtainedIsStoredForTheOthersAndTheClaimDeleted(t *testing.T) {
 
 func TestColdInstancesMakeOneTokenRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory, endpoint := newSharedMemory(), &fakeEndpoint{latency: 300 * time.Millisecond, lifetime: time.Hour}
+		memory, endpoint := newSlowStorage(), &fakeEndpoint{latency: 300 * time.Millisecond, lifetime: time.Hour}
 		var wg sync.WaitGroup
 		for range 20 {
 			s := newSharedOver(memory, endpoint, zap.NewNop())
@@ -159,14 +158,14 @@ func TestColdInstancesMakeOneTokenRequest(t *testing.T) {
 // A token that was refused is in the storage until a newer one is there.
 func TestARefusedTokenIsNeverTakenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory, endpoint := newSharedMemory(), &fakeEndpoint{lifetime: time.Hour}
+		memory, endpoint := newSlowStorage(), &fakeEndpoint{lifetime: time.Hour}
 		s := newSharedOver(memory, endpoint, zap.NewNop())
 		first := &Token{Value: NewSecret(fetched(t, s, Want{Waiting: true}))}
 		kept := recordOf(t, s)
-		content := memory.records[kept.key()]
+		content := memory.keys[kept.key()]
 		second := fetched(t, s, Want{InHand: first, Refused: true, Waiting: true})
 		// The storage is set back.
-		memory.set(func(m *sharedMemory) { m.records[kept.key()] = content })
+		memory.change("token", func([]byte) []byte { return content })
 		third := fetched(t, s, Want{InHand: &Token{Value: NewSecret(second)}, Waiting: true})
 		if second != "token-2" || third != "token-3" {
 			t.Errorf("got %s, then %s", second, third)
@@ -182,7 +181,7 @@ func TestARefusedTokenIsNeverTakenAgain(t *testing.T) {
 
 func TestAClaimantThatIsKilledIsWaitedForThreeSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory, endpoint := newSharedMemory(), &fakeEndpoint{latency: 200 * time.Millisecond, lifetime: time.Minute}
+		memory, endpoint := newSlowStorage(), &fakeEndpoint{latency: 200 * time.Millisecond, lifetime: time.Minute}
 		s := newSharedOver(memory, endpoint, zap.NewNop())
 		killed := recordOf(t, newSharedOver(memory, endpoint, zap.NewNop()))
 		if _, err := killed.shared.Storage.claims(killed.folder()).stand(t.Context(), sharedTerms, nil); err != nil {
@@ -193,8 +192,8 @@ func TestAClaimantThatIsKilledIsWaitedForThreeSeconds(t *testing.T) {
 		if took := time.Since(start); took < 3200*time.Millisecond || took > 3300*time.Millisecond {
 			t.Errorf("it took %v", took)
 		}
-		if keys := memory.keys(); !slices.Equal(keys, []string{"token"}) {
-			t.Errorf("the storage holds %v", keys)
+		if names := memory.names(); names != "token" {
+			t.Errorf("the storage holds %s", names)
 		}
 	})
 }
@@ -206,10 +205,10 @@ func TestARecordThatCannotBeReadCostsOneTokenRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				core, logs := observer.New(zap.WarnLevel)
-				memory, endpoint := newSharedMemory(), &fakeEndpoint{lifetime: time.Hour}
+				memory, endpoint := newSlowStorage(), &fakeEndpoint{lifetime: time.Hour}
 				s := newSharedOver(memory, endpoint, zap.New(core))
 				key := recordOf(t, s).key()
-				memory.records[key] = []byte(content)
+				memory.memoryStorage = memoryStorage{keys: map[string][]byte{key: []byte(content)}}
 				fetched(t, s, Want{Waiting: true})
 				if got := fetched(t, s, Want{Waiting: true}); got != "token-1" {
 					t.Errorf("got %s: the record was not overwritten", got)
@@ -224,18 +223,18 @@ func TestARecordThatCannotBeReadCostsOneTokenRequest(t *testing.T) {
 
 func TestAFailureOfTheEndpointEndsTheClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory, endpoint := newSharedMemory(), &fakeEndpoint{lifetime: time.Hour, fail: outage}
+		memory, endpoint := newSlowStorage(), &fakeEndpoint{lifetime: time.Hour, fail: outage}
 		s := newSharedOver(memory, endpoint, zap.NewNop())
 		_, err := s.Fetch(t.Context(), Want{Waiting: true})
-		if failed, ok := errors.AsType[*AuthenticationError](err); !ok || failed.Code != CodeUnavailable || len(memory.keys()) != 0 {
-			t.Errorf("got %v, the storage holds %v", err, memory.keys())
+		if failed, ok := errors.AsType[*AuthenticationError](err); !ok || failed.Code != CodeUnavailable || memory.names() != "" {
+			t.Errorf("got %v, the storage holds %v", err, memory.names())
 		}
 	})
 }
 
 func TestWithoutAnIdentityOrAStorageTheFetcherDecides(t *testing.T) {
 	broken := errors.New("the file cannot be read")
-	s := newSharedOver(newSharedMemory(), &fakeEndpoint{fail: func(int) error { return broken }}, zap.NewNop())
+	s := newSharedOver(newSlowStorage(), &fakeEndpoint{fail: func(int) error { return broken }}, zap.NewNop())
 	s.Identity = func(context.Context) (Identity, error) { return Identity{}, errors.New("the identity cannot be read") }
 	if _, err := s.Fetch(t.Context(), Want{}); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)

@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"slices"
 	"strings"
@@ -14,12 +13,10 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-var errDown = errors.New("connection refused")
-
 func TestAStorageThatFailsIsLeftAloneForLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)
-		memory, endpoint := newSharedMemory(), &fakeEndpoint{lifetime: time.Hour}
+		memory, endpoint := newSlowStorage(), &fakeEndpoint{lifetime: time.Hour}
 		memory.fault = func(string, string) error { return errDown }
 		s := newSharedOver(memory, endpoint, zap.New(core))
 		memory.latency = [2]time.Duration{}
@@ -37,7 +34,7 @@ func TestAStorageThatFailsIsLeftAloneForLonger(t *testing.T) {
 			t.Errorf("the storage was tried at %v, want %v", tried, want)
 		}
 		wantRequests(t, endpoint, 600)
-		memory.set(func(m *sharedMemory) { m.fault = nil })
+		memory.breaks(nil)
 		time.Sleep(time.Minute)
 		fetched(t, s, Want{Waiting: true})
 		fetched(t, s, Want{Waiting: true})
@@ -73,7 +70,7 @@ func TestNoStorageHoldsATokenUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				memory, endpoint := newSharedMemory(), &fakeEndpoint{lifetime: 10 * time.Minute}
+				memory, endpoint := newSlowStorage(), &fakeEndpoint{lifetime: 10 * time.Minute}
 				memory.latency, memory.fault = test.latency, test.fault
 				s := newSharedOver(memory, endpoint, zap.NewNop())
 				var inHand *Token
@@ -114,7 +111,7 @@ func TestOperationsThatFailTogetherAreOneFailure(t *testing.T) {
 		if s.usable() {
 			t.Error("no storage is usable")
 		}
-		s.Bind(newSharedMemory(), zap.NewNop())
+		s.Bind(newSlowStorage(), zap.NewNop())
 		for range 5 {
 			s.pause(context.DeadlineExceeded)
 		}
