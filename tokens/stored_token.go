@@ -24,29 +24,28 @@ func newStoredToken(t Token, obtained time.Time) storedToken {
 
 // token gives the stored token.
 func (s storedToken) token() Token {
+	lifetime := seconds(s.Lifetime)
 	return Token{
 		Value: NewSecret(s.Token), ObtainedAt: s.ObtainedAt,
-		Lifetime: seconds(s.Lifetime) - s.margin(), RefreshIn: seconds(s.RefreshIn),
+		Lifetime: lifetime - min(storedTokenMargin, lifetime/10), RefreshIn: seconds(s.RefreshIn),
 	}
 }
 
-func (s storedToken) margin() time.Duration { return min(storedTokenMargin, seconds(s.Lifetime)/10) }
-
 // serves reports whether the stored token is what is wanted: not the one that is to
 // be replaced, and not about to end. What is fetched while nobody waits must be worth
-// keeping.
+// keeping, but for what replaces a refused one.
 func (s storedToken) serves(want Want, now time.Time) bool {
 	if s.Token == "" || !isSendable(s.Token) || want.InHand != nil && want.InHand.Value.Reveal() == s.Token {
 		return false
 	}
-	age := now.Round(0).Sub(s.ObtainedAt)
+	age, lifetime := now.Round(0).Sub(s.ObtainedAt), seconds(s.Lifetime)
 	switch {
 	case s.inFuture(now):
 		return false
 	case !want.Waiting && !want.Refused:
-		return age < seconds(s.Lifetime)/2
+		return age < lifetime/2
 	}
-	return age < s.token().Lifetime-s.margin()
+	return age < s.token().Lifetime
 }
 
 // inFuture reports whether the token was obtained at a time that this instance has
