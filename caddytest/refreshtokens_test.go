@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/certmagic"
+	"github.com/caddyserver/caddy/v2/modules/filestorage"
 	"github.com/luikyv/go-oidc/pkg/goidc"
 	"go.uber.org/zap"
 
@@ -106,8 +106,12 @@ func TestARotatedRefreshTokenIsSharedThroughTheStorage(t *testing.T) {
 	}
 
 	// Another instance uses it, and stores what it gets.
+	files, err := (&filestorage.FileStorage{Root: filepath.Join(g.folder, "storage")}).CertMagicStorage()
+	if err != nil {
+		t.Fatal(err)
+	}
 	storage := &tokens.SharedStorage{}
-	storage.Bind(&certmagic.FileStorage{Path: filepath.Join(g.folder, "storage")}, zap.NewNop())
+	storage.Bind(files, zap.NewNop())
 	other := &tokens.Client{
 		Provider: "another", TokenURL: tokens.Literal(auth.tokenURL()), ClientID: tokens.Literal("client_a"), ClientSecret: tokens.Literal("s"),
 		RefreshToken: tokens.Literal(first), Storage: storage,
