@@ -136,4 +136,29 @@ var mutations = []mutation{
 		"lifetime - min(storedTokenMargin, lifetime/10)", "lifetime",
 		"TestOneRedemptionServesAllInstances",
 	},
+	{
+		"an identity holds the path of a file", "config/identity.go",
+		"			text.WriteString(read)\n", "			text.WriteString(read + p.raw)\n",
+		"TestTheSameCredentialsHaveTheSameIdentityWhereverTheyStand",
+	},
+	{
+		"an identity does not hold the secret", "config/identity.go",
+		"		return tokens.NewIdentity(\"access_tokens\", secret, ", "		return tokens.NewIdentity(secret.String(), tokens.Secret{}, ",
+		"TestASecretIsPartOfTheKey",
+	},
+	{
+		"a suspect token is dropped", "tokens/suspect.go",
+		"	m.current.Store(&inHand{Token: h.Token, suspect: true})\n", "	m.current.Store(nil)\n",
+		"TestA401ThatOneClientProvokesWhileTheTokenEndpointIsDownFailsNobodyElse",
+	},
+	{
+		"a refused token of the storage is taken again", "tokens/shared.go",
+		"		s.noteRefused(want.InHand.Value)\n", "		_ = s.noteRefused\n",
+		"TestARefusedTokenIsNeverTakenAgain",
+	},
+	{
+		"an outage is asked about once in 30 s", "tokens/backoff.go",
+		"	outageInterval = 2 * time.Second\n", "	outageInterval = 30 * time.Second\n",
+		"TestRecoveryAfterAnOutageTakesAtMostTwoAndAHalfSeconds",
+	},
 }
