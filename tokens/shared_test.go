@@ -246,3 +246,19 @@ func TestWithoutAnIdentityOrAStorageTheFetcherDecides(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestATokenFromTheFutureIsALineAboutClocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.WarnLevel)
+		memory, endpoint := newSlowStorage(), &fakeEndpoint{lifetime: time.Hour}
+		ahead, behind := newSharedOver(memory, endpoint, zap.NewNop()), newSharedOver(memory, endpoint, zap.New(core))
+		ahead.now = func() time.Time { return time.Now().Add(time.Minute) }
+		fetched(t, ahead, Want{Waiting: true})
+		if got := fetched(t, behind, Want{Waiting: true}); got != "token-2" {
+			t.Errorf("got %s", got)
+		}
+		if logs.Len() == 0 || !strings.HasPrefix(logs.All()[0].Message, "the clocks of instances differ") {
+			t.Errorf("the log says %v", logs.All())
+		}
+	})
+}
