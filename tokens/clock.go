@@ -26,13 +26,14 @@ func (c *clock) at(now time.Time) instant {
 }
 
 // obtained is when a token was obtained that was fetched from started on: then, or
-// at an earlier time by the wall clock of another instance.
+// when its issuer was asked, which may have been earlier, by another instance's wall
+// clock. It is not in the future.
 func (c *clock) obtained(at time.Time, started instant) instant {
 	if at.IsZero() {
 		return started
 	}
-	age := max(started.wall-at.UnixNano(), 0)
-	return instant{wall: at.UnixNano(), mono: started.mono - age}
+	now := c.instant()
+	return instant{wall: at.UnixNano(), mono: now.mono - max(now.wall-at.UnixNano(), 0)}
 }
 
 // since returns the time that has passed since an earlier instant on the clock

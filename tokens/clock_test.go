@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -49,4 +50,29 @@ func TestC09AndC10ATokenHasExpiredWhenEitherClockSaysSo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What passes before the token request does not shorten the token's life.
+func TestATokenLivesFromTheMomentThatItsIssuerWasAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newTestManager(fetcherFunc(func(context.Context) (Token, error) {
+			time.Sleep(3 * time.Second)
+			asked := time.Now()
+			time.Sleep(time.Second)
+			return Token{Value: NewSecret("t"), Lifetime: 10 * time.Second, ObtainedAt: asked}, nil
+		}))
+		token := mustToken(t, m)
+		if left := time.Until(token.ExpiresAt()); left != 9*time.Second {
+			t.Errorf("it lives for %v more", left)
+		}
+		time.Sleep(9*time.Second - time.Nanosecond)
+		if m.Current() != token {
+			t.Error("it is not used to its end")
+		}
+		time.Sleep(time.Nanosecond)
+		if m.Current() == token {
+			t.Error("it is used after its end")
+		}
+		time.Sleep(time.Minute)
+	})
 }

@@ -117,7 +117,7 @@ func (c *Client) readToken(rules TokenResponse, content content, value gjson.Res
 	if assumed {
 		c.assumedOnce.Do(func() { logAssumedLifetime(c.logger(), c.Provider, lifetime) })
 	}
-	return Token{Value: NewSecret(value.Str), Lifetime: lifetime, RefreshIn: rules.refreshIn(content, start)}, nil
+	return Token{Value: NewSecret(value.Str), Lifetime: lifetime, RefreshIn: rules.refreshIn(content, start), ObtainedAt: start}, nil
 }
 
 // isSendable reports whether a header may carry a token: what it may not would

@@ -206,6 +206,9 @@ func operate[T any](ctx context.Context, s *SharedStorage, limit time.Duration, 
 		r.value, r.err = run(ctx, bound.storage)
 	}()
 	finished := func(r result) (T, error) {
+		if errors.Is(r.err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), errStorageSlow) {
+			r.err = errStorageSlow
+		}
 		if r.err != nil {
 			// What came before the error is given too: see list.
 			return r.value, failed(r.err)

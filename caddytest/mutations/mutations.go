@@ -142,11 +142,6 @@ var mutations = []mutation{
 		"TestTheSameCredentialsHaveTheSameIdentityWhereverTheyStand",
 	},
 	{
-		"an identity does not hold the secret", "config/identity.go",
-		"		return tokens.NewIdentity(\"access_tokens\", secret, ", "		return tokens.NewIdentity(secret.String(), tokens.Secret{}, ",
-		"TestASecretIsPartOfTheKey",
-	},
-	{
 		"a suspect token is dropped", "tokens/suspect.go",
 		"	m.current.Store(&inHand{Token: h.Token, suspect: true})\n", "	m.current.Store(nil)\n",
 		"TestA401ThatOneClientProvokesWhileTheTokenEndpointIsDownFailsNobodyElse",
