@@ -54,12 +54,30 @@ func (r Result) String() string {
 	return text + fmt.Sprintf("; %d not answered, slowest %v", r.Unreachable, r.Slowest.Round(time.Millisecond))
 }
 
-// Load starts to send a request for a model to each instance in each interval.
-func (f *Fleet) Load(model string, interval time.Duration) *Load {
-	l := &Load{
+func newLoad(model string) *Load {
+	return &Load{
 		model: model, stop: make(chan struct{}), result: Result{Failed: map[string]int{}},
 		client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 100}},
 	}
+}
+
+// Once sends one request to each instance, and says what has come of them. One that
+// was not answered has failed.
+func (f *Fleet) Once(ctx context.Context, model string) Result {
+	l := newLoad(model)
+	for _, i := range f.Instances {
+		l.done.Go(func() { l.send(ctx, i) })
+	}
+	result := l.Stop()
+	if result.Unreachable > 0 {
+		result.Failed["not answered"] = result.Unreachable
+	}
+	return result
+}
+
+// Load starts to send a request for a model to each instance in each interval.
+func (f *Fleet) Load(model string, interval time.Duration) *Load {
+	l := newLoad(model)
 	for _, i := range f.Instances {
 		l.done.Go(func() { l.run(i, interval) })
 	}
@@ -74,15 +92,15 @@ func (l *Load) run(i *Instance, interval time.Duration) {
 		case <-l.stop:
 			return
 		case <-ticker.C:
-			l.done.Go(func() { l.send(i) })
+			l.done.Go(func() { l.send(context.Background(), i) })
 		}
 	}
 }
 
 // send sends one request.
-func (l *Load) send(i *Instance) {
+func (l *Load) send(ctx context.Context, i *Instance) {
 	body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"Say hi"}]}`, l.model)
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, i.URL+"/v1/chat/completions", strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, i.URL+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		panic(err)
 	}
