@@ -57,11 +57,11 @@ func newAuthServer(life time.Duration) *standin.AuthServer {
 }
 
 // startSite starts gateways with a provider corp. Options stand in oauth2_llm, fields
-// in its provider; {secret} is the path of the client secret.
+// in its provider.
 func startSite(t *testing.T, auth *standin.AuthServer, instances int, storage, options string, fields ...string) *site {
 	t.Helper()
 	s := &site{t: t, auth: auth, llm: &standin.LLM{Auth: auth}, secret: filepath.Join(t.TempDir(), "secret")}
-	s.write(firstSecret)
+	writeSecret(t, s.secret, firstSecret)
 	built, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -90,14 +90,14 @@ func serve(t *testing.T, handler http.Handler) string {
 	return url
 }
 
-// write writes the client secret, as who rotates it does: in one step.
-func (s *site) write(secret string) {
-	s.t.Helper()
-	if err := os.WriteFile(s.secret+".new", []byte(secret), 0o600); err != nil {
-		s.t.Fatal(err)
+// writeSecret writes a file with a secret, as who rotates it does: in one step.
+func writeSecret(t *testing.T, path, secret string) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if err := os.Rename(s.secret+".new", s.secret); err != nil {
-		s.t.Fatal(err)
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
 	}
 }
 

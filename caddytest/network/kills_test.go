@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,12 +19,13 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/caddytest/network/standin"
 )
 
-var kills = flag.Int("kills", 0, "how many instances the tests of kill -9 kill; 0: as many as they can in 40 s")
+var kills = flag.Int("kills", 0, "how many instances the tests of kill -9 kill; 0: as many as they can in 30 s")
 
 // Instances are killed at any time, and every few token requests one of them just when
 // the server has spent its refresh token and it has not got what replaces it. The
 // server takes the last one again for a minute.
 func TestAGrantOutlivesKill9(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		sameAgain bool
 		// storage gives the storage of the gateways, and the same one for the test.
@@ -61,10 +63,11 @@ func startRefreshing(t *testing.T, grant *standin.Grant, storage string) (*site,
 	t.Helper()
 	auth := newAuthServer(2 * time.Second)
 	auth.Grant, auth.Delay = grant, 20*time.Millisecond
-	first := grant.Begin()
+	refreshToken := filepath.Join(t.TempDir(), "refresh_token")
+	writeSecret(t, refreshToken, grant.Begin())
 	killer := new(fleet.Killer)
 	auth.BeforeAnswer = func(r *http.Request) { killer.Granted(r.Context()) }
-	s := startSite(t, auth, 3, storage, "", "refresh_token "+first)
+	s := startSite(t, auth, 3, storage, "", "refresh_token_file "+refreshToken)
 	s.killer = killer
 	return s, grant
 }
@@ -72,11 +75,11 @@ func startRefreshing(t *testing.T, grant *standin.Grant, storage string) (*site,
 // killAtRandom kills and starts instances for as long as the flag says.
 func (s *site) killAtRandom() *fleet.Killer {
 	s.t.Helper()
-	until := time.Now().Add(40 * time.Second)
-	s.killer.Begin(s.Fleet, 8, 0)
+	until := time.Now().Add(30 * time.Second)
+	s.killer.Begin(s.Fleet, 3, 0)
 	for *kills == 0 && time.Now().Before(until) || s.killer.Kills() < *kills {
 		s.killer.Kill(s.t.Context())
-		s.killer.Pause(s.t.Context(), 3*time.Second)
+		s.killer.Pause(s.t.Context(), 8*time.Second)
 	}
 	if err := s.killer.End(); err != nil {
 		s.t.Error(err)

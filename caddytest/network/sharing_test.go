@@ -56,7 +56,7 @@ func TestTwoInstancesShareOneLiveTokenOverAReloadAndAChangedSecret(t *testing.T)
 		case 0, 2:
 			err = s.Reload(t.Context())
 		case 1:
-			s.write(secondSecret)
+			writeSecret(t, s.secret, secondSecret)
 		}
 		if err != nil {
 			t.Error(err)

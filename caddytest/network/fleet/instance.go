@@ -1,10 +1,10 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -25,6 +25,9 @@ type Instance struct {
 	running               *exec.Cmd
 	input                 io.Closer
 }
+
+// clientKey is what the load sends.
+const clientKey = "the-key-of-those-who-send-the-load"
 
 func newInstance(binary, folder string, config Config) (*Instance, error) {
 	address, err := freeAddress()
@@ -48,9 +51,8 @@ func freeAddress() (string, error) {
 	var err error
 	for range 100 {
 		var listener net.Listener
-		if listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(15_000))); err == nil {
-			defer listener.Close()
-			return listener.Addr().String(), nil
+		if listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+chance(15_000))); err == nil {
+			return listener.Addr().String(), listener.Close()
 		}
 	}
 	return "", err
@@ -64,6 +66,9 @@ func (c Config) caddyfile(i *Instance) string {
 	admin %s
 	persist_config off
 	grace_period 1s
+	servers {
+		protocols h1
+	}
 	storage %s
 	log {
 		output file %s
@@ -75,7 +80,7 @@ func (c Config) caddyfile(i *Instance) string {
 }
 %s {
 	oauth2_llm {
-		client_key agents gateway-key
+		client_key agents {env.GATEWAY_KEY}
 	}
 	reverse_proxy {
 		dynamic oauth2_llm
@@ -90,7 +95,7 @@ func (i *Instance) start() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	command := exec.Command(i.binary, "run", "--config", i.configPath(), "--adapter", "caddyfile") //nolint:gosec,noctx // The binary is the one that was built, and Kill ends it.
-	command.Env = append(os.Environ(), "XDG_DATA_HOME="+i.folder, "XDG_CONFIG_HOME="+i.folder, "GOMAXPROCS=2")
+	command.Env = append(os.Environ(), "XDG_DATA_HOME="+i.folder, "XDG_CONFIG_HOME="+i.folder, "GATEWAY_KEY="+clientKey)
 	input, err := command.StdinPipe()
 	if err != nil {
 		return err
@@ -111,7 +116,7 @@ func (i *Instance) Kill() {
 	}
 	_ = i.running.Process.Kill()
 	_ = i.running.Wait()
-	i.input.Close()
+	_ = i.input.Close()
 	i.running = nil
 }
 
@@ -148,12 +153,11 @@ func (i *Instance) awaitReady(ctx context.Context) error {
 
 // Reload loads the configuration anew, although it has not changed.
 func (i *Instance) Reload(ctx context.Context) error {
-	config, err := os.Open(i.configPath())
+	config, err := os.ReadFile(i.configPath())
 	if err != nil {
 		return err
 	}
-	defer config.Close()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+i.admin+"/load", config)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+i.admin+"/load", bytes.NewReader(config))
 	if err != nil {
 		return err
 	}

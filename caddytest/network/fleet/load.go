@@ -47,11 +47,13 @@ func (r Result) AllFailed() int {
 }
 
 func (r Result) String() string {
-	text := fmt.Sprintf("%d of %d failed", r.AllFailed(), r.Sent)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d of %d failed", r.AllFailed(), r.Sent)
 	for _, name := range slices.Sorted(maps.Keys(r.Failed)) {
-		text += fmt.Sprintf(", %d× %s", r.Failed[name], name)
+		fmt.Fprintf(&text, ", %d× %s", r.Failed[name], name)
 	}
-	return text + fmt.Sprintf("; %d not answered, slowest %v", r.Unreachable, r.Slowest.Round(time.Millisecond))
+	fmt.Fprintf(&text, "; %d not answered, slowest %v", r.Unreachable, r.Slowest.Round(time.Millisecond))
+	return text.String()
 }
 
 func newLoad(model string) *Load {
@@ -104,7 +106,7 @@ func (l *Load) send(ctx context.Context, i *Instance) {
 	if err != nil {
 		panic(err)
 	}
-	request.Header.Set("Authorization", "Bearer gateway-key")
+	request.Header.Set("Authorization", "Bearer "+clientKey)
 	request.Header.Set("Content-Type", "application/json")
 	// Whoever sends it again over another connection does no harm.
 	request.Header.Set("Idempotency-Key", "x")

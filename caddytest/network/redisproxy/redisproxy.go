@@ -83,7 +83,9 @@ func (s *Server) startRedis(ctx context.Context, folder string) (address string,
 		return "", err
 	}
 	address = free.Addr().String()
-	free.Close()
+	if err := free.Close(); err != nil {
+		return "", err
+	}
 	_, port, _ := net.SplitHostPort(address)
 	command := exec.Command(binary, "--bind", "127.0.0.1", "--port", port, "--dir", folder, "--save", "", "--appendonly", "no") //nolint:gosec,noctx // What is found in PATH is meant, and Stop ends it.
 	if err := command.Start(); err != nil {
