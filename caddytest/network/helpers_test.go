@@ -101,10 +101,11 @@ func writeSecret(t *testing.T, path, secret string) {
 	}
 }
 
-// awaitTokenRequests waits until there have been so many.
-func (s *site) awaitTokenRequests(n int) {
+// awaitTokenRequest waits for the next one.
+func (s *site) awaitTokenRequest() {
 	s.t.Helper()
-	awaitThat(s.t, fmt.Sprintf("token request %d", n), func() bool { return s.auth.Requests(client) >= n })
+	before := s.auth.Requests(client)
+	awaitThat(s.t, "a token request", func() bool { return s.auth.Requests(client) > before })
 }
 
 // awaitThat waits for something that comes by itself.
