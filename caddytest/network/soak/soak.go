@@ -203,6 +203,10 @@ func (s *soak) disturb(ctx context.Context) {
 // measure asks the first instance, which is never killed.
 func (s *soak) measure(context.Context) {
 	m, err := s.fleet.Instances[0].Measure(context.Background())
+	if err != nil {
+		// A reload replaces the server that is asked, and may close the connection.
+		m, err = s.fleet.Instances[0].Measure(context.Background())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note(err)
