@@ -84,7 +84,9 @@ func (c Config) caddyfile(i *Instance) string {
 	}
 	reverse_proxy {
 		dynamic oauth2_llm
-		transport oauth2_llm
+		transport oauth2_llm {
+			keepalive_idle_conns_per_host 4
+		}
 	}
 }
 `, i.admin, c.Storage, i.logPath(), strings.ReplaceAll(strings.TrimSpace(c.Options), "\n", "\n\t\t"), i.URL)
