@@ -34,12 +34,13 @@ func (r report) String() string {
 		r.reloads, r.kills, r.beforeAnswer, float64(r.heap)/(1<<20), r.heapPerMinute/(1<<20), r.goroutines, r.goroutinesBefore)
 }
 
-// Bounds of what an instance may hold. A short soak says little about a slope.
+// Bounds of what an instance may hold. In a short soak the slope is that of the
+// requests that wait at the time; only what is held at rest says something.
 const (
-	mostGoroutinesMore  = 30
-	mostHeapPerMinute   = 256 << 10
-	shortSoak           = 10 * time.Minute
-	mostHeapInShortSoak = 8 << 20
+	mostGoroutinesMore = 30
+	mostHeap           = 48 << 20
+	mostHeapPerMinute  = 256 << 10
+	shortSoak          = 10 * time.Minute
 )
 
 // off names what is not as it should be.
@@ -64,10 +65,7 @@ func (r report) off(during time.Duration) (off []string) {
 	note(r.grant.Late > 0, "%d spent tokens were sent", r.grant.Late)
 	note(r.grant.InGrace > r.beforeAnswer+r.kills, "%d spent tokens were sent in grace, and %d instances were killed", r.grant.InGrace, r.kills)
 	note(r.goroutines > r.goroutinesBefore+mostGoroutinesMore, "%d goroutines, %d at first", r.goroutines, r.goroutinesBefore)
-	limit := mostHeapPerMinute
-	if during < shortSoak {
-		limit = mostHeapInShortSoak
-	}
-	note(r.heapPerMinute > float64(limit), "the heap grows by %.0f KiB a minute", r.heapPerMinute/(1<<10))
+	note(r.heap > mostHeap, "the heap holds %d MiB at rest", r.heap>>20)
+	note(during >= shortSoak && r.heapPerMinute > mostHeapPerMinute, "the heap grows by %.0f KiB a minute", r.heapPerMinute/(1<<10))
 	return off
 }

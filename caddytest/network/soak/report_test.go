@@ -25,6 +25,7 @@ func TestAReportNamesWhatIsOff(t *testing.T) {
 		"spent tokens in grace without kills":  {func(r *report) { r.grant.InGrace = 1 }, time.Hour, "in grace"},
 		"goroutines":                           {func(r *report) { r.goroutines = 100 }, time.Hour, "goroutines"},
 		"a heap that grows":                    {func(r *report) { r.heapPerMinute = 1 << 20 }, time.Hour, "heap"},
+		"a large heap":                         {func(r *report) { r.heap = 64 << 20 }, time.Minute, "at rest"},
 		"no heap that settles in a short soak": {func(r *report) { r.heapPerMinute = 1 << 20 }, time.Minute, ""},
 		"a soak that has sent nothing":         {func(r *report) { r.shared.Sent = 0 }, time.Hour, "nothing was sent"},
 	} {
