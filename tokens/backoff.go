@@ -53,6 +53,8 @@ type failure struct {
 	// message.
 	logged   int64
 	loggedAs string
+	// busy says that nothing has failed: another instance is asking.
+	busy bool
 
 	// digest names the secrets that the failure was got with.
 	digest   [sha256.Size]byte
@@ -119,8 +121,7 @@ func (m *Manager) remembered(a *attempt, streak int) *failure {
 	after := func(d time.Duration) int64 { return now.mono + int64(d) }
 	switch failed := a.failed; {
 	case a.busy():
-		known.until = after(busyBackoff)
-		known.onDemand = known.until
+		known.busy, known.until, known.onDemand = true, after(busyBackoff), now.mono
 		return known
 	case failed != nil && failed.Needs != "":
 		known.until = after(neededBackoff)
@@ -152,6 +153,7 @@ func (m *Manager) fail(f *flight, a *attempt) {
 	}
 	if a.busy() {
 		streak--
+		m.notBefore = m.clock.instant().mono + int64(busyBackoff)
 	}
 	m.failure = m.remembered(a, streak)
 	m.land()
@@ -195,7 +197,7 @@ func (known *failure) newTrouble(before *failure, message string, now int64, bus
 func (m *Manager) announce(f *flight, a *attempt, delay time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.flight != f {
+	if m.flight != f || a.busy() {
 		return
 	}
 	known := m.remembered(a, 0)

@@ -28,8 +28,6 @@ type custody struct {
 	ended int
 	// unsaved is the claim under which held is being saved, nil if it is saved.
 	unsaved *claim
-	// inMemory says that the storage can never be written to.
-	inMemory bool
 	// away says that a refresh token may have been used up without an answer.
 	away absence
 	// missing are records that are listed and were not found.
@@ -140,10 +138,14 @@ func (c *custody) redeem(ctx context.Context, r *redemption) (Token, error) {
 	pause := 50 * time.Millisecond
 	for started := time.Now(); ; {
 		token, err := c.attempt(ctx, r)
-		if !errors.Is(err, errClaimed) {
+		late := errors.Is(err, errLate)
+		if !late && !errors.Is(err, errClaimed) {
 			return token, err
 		}
 		if elapsed(started) > limit || ctx.Err() != nil {
+			if late {
+				return Token{}, r.storageFailed(err)
+			}
 			return Token{}, r.failure(&AuthenticationError{Code: CodeUnavailable, Err: err, temporary: true, busy: true})
 		}
 		wait(ctx, about(pause))
@@ -152,7 +154,7 @@ func (c *custody) redeem(ctx context.Context, r *redemption) (Token, error) {
 }
 
 // attempt takes all steps once. The error is errClaimed while another instance is
-// asking.
+// asking, and errLate if the steps took too long: both are worth another attempt.
 func (c *custody) attempt(ctx context.Context, r *redemption) (Token, error) {
 	v, err := c.claims.look(ctx, storageTimeout, "")
 	if err != nil {
@@ -184,7 +186,6 @@ func (c *custody) attempt(ctx context.Context, r *redemption) (Token, error) {
 	default:
 		return Token{}, r.storageFailed(err)
 	}
-	c.inMemory = false
 	if len(own.passed) > 0 {
 		c.log().Warn("another instance has claimed the refresh token and is silent: it may have used it up",
 			zap.String("provider", r.client.Provider), zap.Int("claims", len(own.passed)))
@@ -211,7 +212,8 @@ func (c *custody) adopt(ctx context.Context, r *redemption, v view, own *claim) 
 	switch stored := kept.record.Generation; {
 	case stored > c.held.Generation:
 		c.takeOver(ctx, kept.record)
-	case stored < c.held.Generation && c.unsaved == nil && !c.inMemory:
+	case own != nil && stored < c.held.Generation && c.unsaved == nil:
+		// Only a list that shows the own claim says that something is gone.
 		c.log().Warn("the storage has lost the newest refresh token: it is saved again",
 			zap.String("provider", r.client.Provider), zap.String("folder", c.claims.folder))
 		if err := c.write(ctx); err != nil {
@@ -258,7 +260,6 @@ func (c *custody) redeemInMemory(ctx context.Context, r *redemption) (Token, err
 	if err := c.mayAsk(r); err != nil {
 		return Token{}, err
 	}
-	c.inMemory = true
 	return c.ask(ctx, r, nil, view{})
 }
 

@@ -14,14 +14,22 @@ func (c *custody) ask(ctx context.Context, r *redemption, own *claim, v view) (T
 	obtained := time.Now()
 	got, err := r.send(ctx, own, used)
 	failed, _ := errors.AsType[*AuthenticationError](err)
-	if failed != nil && failed.once && own != nil && own.timeToAsk() > r.client.timeout() && !own.late() {
+	if failed != nil && failed.once && own != nil && own.timeToAsk() > r.client.timeout() && elapsed(own.started) < own.window {
 		// The server may have used it up: if so, many give the same answer again.
 		c.log().Warn("a request with the refresh token had no answer, and is sent again",
 			zap.String("provider", r.client.Provider), zap.Error(err))
+		first := failed
 		got, err = r.send(ctx, own, used)
 		failed, _ = errors.AsType[*AuthenticationError](err)
+		if err != nil && (failed == nil || failed.temporary) {
+			// Whatever became of the second one, the first may have used it up.
+			failed, err = first, first
+		}
 	}
 	switch {
+	case errors.Is(err, errLate) && (failed == nil || !failed.once):
+		c.release(ctx, own)
+		return Token{}, errLate
 	case !got.refreshToken.Empty() && !got.refreshToken.Equal(used):
 		return got.token, c.rotate(ctx, r, own, v, got, obtained, err)
 	case err == nil:
@@ -52,7 +60,7 @@ func (r *redemption) send(ctx context.Context, own *claim, refreshToken Secret) 
 	timeout := r.client.timeout()
 	if own != nil {
 		if own.late() {
-			return answer{}, r.failure(&AuthenticationError{Code: CodeStorageUnavailable, Err: errLate, temporary: true})
+			return answer{}, errLate
 		}
 		timeout = min(timeout, own.timeToAsk())
 	}

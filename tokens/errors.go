@@ -132,6 +132,8 @@ func (e *AuthenticationError) clockAdvice() string {
 // advice says what the person on call can do.
 func (e *AuthenticationError) advice() string {
 	switch {
+	case e.busy:
+		return "its token is taken as soon as it is there"
 	case e.Code == CodeUnavailable && e.Status == http.StatusTooManyRequests:
 		return "the authorization server limits the rate of token requests"
 	case e.Code == CodeUnavailable && e.Status != 0:

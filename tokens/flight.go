@@ -99,7 +99,8 @@ func (m *Manager) fly(f *flight) {
 		m.mu.Unlock()
 
 		var token Token
-		token, a.digest, a.err = fetch(a.binding, m.want(f))
+		want := m.want(f)
+		token, a.digest, a.err = fetch(a.binding, want)
 		if a.err == nil {
 			if m.keep(f, token, a.started) {
 				return
@@ -112,6 +113,10 @@ func (m *Manager) fly(f *flight) {
 		}
 		delay := firstRetryDelay << (number - 1)
 		switch {
+		case a.busy() && !want.Waiting && m.want(f).Waiting:
+			// A request has come meanwhile: another instance is worth waiting for now.
+			number--
+			continue
 		case m.newsSince(news):
 			// What failed is out of date: the present configuration has the word.
 			number, probe = 0, false

@@ -75,7 +75,7 @@ func TestATokenOfAnotherInstanceIsTakenWhereItServes(t *testing.T) {
 		"the refused one":                           {"in-hand", time.Minute, time.Hour, Want{InHand: inHand, Refused: true, Waiting: true}, false},
 		"one that ends soon":                        {"stored", time.Hour - 9*time.Second, time.Hour, Want{Waiting: true}, false},
 		"a short one that ends soon":                {"stored", 9100 * time.Millisecond, 10 * time.Second, Want{Waiting: true}, false},
-		"a short one":                               {"stored", 8900 * time.Millisecond, 10 * time.Second, Want{Waiting: true}, true},
+		"a short one":                               {"stored", 8400 * time.Millisecond, 10 * time.Second, Want{Waiting: true}, true},
 		"one that has ended":                        {"stored", 2 * time.Hour, time.Hour, Want{Waiting: true}, false},
 		"one from the future, within the tolerance": {"stored", -9 * time.Second, time.Hour, Want{Waiting: true}, true},
 		"one from the future, out of the tolerance": {"stored", -11 * time.Second, time.Hour, Want{Waiting: true}, false},

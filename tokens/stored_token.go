@@ -45,7 +45,7 @@ func (s storedToken) serves(want Want, now time.Time) bool {
 	case !want.Waiting && !want.Refused:
 		return age < lifetime/2
 	}
-	return age < s.token().Lifetime
+	return age < s.token().Lifetime-min(time.Second, lifetime/20)
 }
 
 // inFuture reports whether the token was obtained at a time that this instance has

@@ -96,6 +96,10 @@ func (m *Manager) join() (t *Token, f *flight, known *failure, err error) {
 	}
 	m.forgetOldFailure(now)
 	f, known = m.flight, m.failure
+	if known != nil && known.busy {
+		// It is worth waiting for another instance.
+		known = nil
+	}
 	switch {
 	case f == nil && (known == nil || m.mayAskAgain(now)):
 		// It is time for an attempt, or to look whether a secret was rotated.

@@ -87,7 +87,7 @@ var mutations = []mutation{
 	},
 	{
 		"memory is not saved again", custodyFile,
-		"	case stored < c.held.Generation && c.unsaved == nil && !c.inMemory:\n", "	case false:\n",
+		"	case own != nil && stored < c.held.Generation && c.unsaved == nil:\n", "	case false:\n",
 		"TestTheStorageThatHasLostARecordGetsItAgain",
 	},
 	{
