@@ -37,6 +37,7 @@ func TestAnotherInstanceThatAsksIsWaitedForWithoutALine(t *testing.T) {
 		e.set(func(e *fakeEndpoint) { e.fail = outage })
 		time.Sleep(busyBackoff)
 		_, _ = m.Token(t.Context())
+		synctest.Wait()
 		if loud := logs.FilterLevelExact(zap.ErrorLevel).Len(); streak != 0 || m.failure.streak != 1 || loud != 1 {
 			t.Errorf("streaks %d and %d, %d lines at ERROR", streak, m.failure.streak, loud)
 		}

@@ -143,7 +143,7 @@ func (c *custody) redeem(ctx context.Context, r *redemption) (Token, error) {
 			return token, err
 		}
 		if elapsed(started) > limit || ctx.Err() != nil {
-			if late {
+			if late && r.want.Waiting {
 				return Token{}, r.storageFailed(err)
 			}
 			return Token{}, r.failure(&AuthenticationError{Code: CodeUnavailable, Err: err, temporary: true, busy: true})

@@ -37,7 +37,9 @@ func (s *simulation) occupy(slot int) {
 		var i *simulatedInstance
 		s.do(func() { i = s.newInstance(slot, generation) })
 		i.live()
-		sleep(context.Background(), between(i.random, 2*time.Second, 8*time.Second))
+		var pause time.Duration
+		s.do(func() { pause = between(i.random, 2*time.Second, 8*time.Second) })
+		sleep(context.Background(), pause)
 	}
 }
 

@@ -44,7 +44,12 @@ func simulatedSeeds() []uint64 {
 	if *simulationSeed != 0 {
 		return []uint64{*simulationSeed}
 	}
-	seeds := make([]uint64, *simulationSeeds)
+	n := *simulationSeeds
+	if testing.Short() {
+		// The race detector makes it slow, and finds what it finds in a few.
+		n = min(n, 5)
+	}
+	seeds := make([]uint64, n)
 	for i := range seeds {
 		seeds[i] = uint64(i + 1)
 	}

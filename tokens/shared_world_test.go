@@ -94,8 +94,9 @@ func (w sharedWorld) run(t *testing.T) *sharedHour {
 	}
 	var wg sync.WaitGroup
 	for i := range w.instances {
-		m := h.start(i)
-		h.managers = append(h.managers, m)
+		h.managers = append(h.managers, h.start(i))
+	}
+	for i := range w.instances {
 		wg.Go(func() { h.send(t, i) })
 	}
 	if w.events != nil {
