@@ -107,6 +107,7 @@ var hostName = sync.OnceValue(func() string {
 
 // lookAround looks until the own claim is alone.
 func (k *claim) lookAround(ctx context.Context) (view, error) {
+	misses := 0
 	for first := time.Now(); ; wait(ctx, about(35*time.Millisecond)) {
 		v, err := k.claims.look(ctx, k.terms.operation, k.name)
 		switch {
@@ -114,6 +115,10 @@ func (k *claim) lookAround(ctx context.Context) (view, error) {
 			return v, err
 		case ctx.Err() != nil:
 			return v, context.Cause(ctx)
+		case !v.own && misses < listTries:
+			// A file system breaks a list off before its first name if that goes away
+			// meanwhile, which looks as if nothing were there.
+			misses++
 		case !v.own:
 			// The list leaves out what is there: it may leave out others' claims.
 			return v, &StorageError{Operation: "list", Key: k.claims.folder, Err: errOwnClaim}

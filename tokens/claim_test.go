@@ -147,6 +147,25 @@ func TestWhoSeesAnotherClaimWithdraws(t *testing.T) {
 	}
 }
 
+// A file system lists nothing if the first name goes away while it lists.
+func TestAListThatIsEmptyOnceIsLookedAtAgain(t *testing.T) {
+	storage := &memoryStorage{}
+	lists := 0
+	storage.breaks(func(operation, _ string) error {
+		if operation == "list" {
+			if lists++; lists == 2 {
+				return errLooksEmpty
+			}
+		}
+		return nil
+	})
+	own, v, err := claimIn(t.Context(), storage)
+	if err != nil || !v.own || lists != 3 {
+		t.Fatalf("got %v, %v after %d lists", v, err, lists)
+	}
+	own.finish(t.Context())
+}
+
 func TestAListWithoutTheOwnClaimIsNotBelieved(t *testing.T) {
 	storage := &memoryStorage{}
 	storage.breaks(func(operation, _ string) error {

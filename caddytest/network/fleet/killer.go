@@ -54,7 +54,8 @@ func (k *Killer) Kill(ctx context.Context) {
 	victim.Kill()
 	k.restarts.Go(func() {
 		k.Pause(ctx, time.Second)
-		err := victim.Restart(ctx)
+		// The fleet is whole again, also if the end has come meanwhile.
+		err := victim.Restart(context.WithoutCancel(ctx))
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.err = errors.Join(k.err, err)
