@@ -42,6 +42,8 @@ type claim struct {
 	// started is when its Store began, from which on it promises to be done.
 	started         time.Time
 	promise, window time.Duration
+	// slow widens the window once.
+	slow sync.Once
 	// passed are the abandoned claims of others that it stands beside.
 	passed []string
 }
@@ -142,11 +144,15 @@ func (k *claim) late() bool {
 	if elapsed(k.started) <= k.window {
 		return false
 	}
-	c := k.claims
+	k.slow.Do(k.claims.widen)
+	return true
+}
+
+// widen gives a storage that is too slow for the time more of it next time.
+func (c *claims) widen() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.window = min(2*c.window, claimWindowLimit)
-	return true
 }
 
 // timeToAsk is how long a request may take that begins now.

@@ -220,3 +220,13 @@ func TestASlowStorageGetsMoreTimeFromThenOn(t *testing.T) {
 		}
 	})
 }
+
+// Two requests for tokens may look at one folder at the same time.
+func TestAClaimThatOthersDoNotSeeAnyMoreIsLive(t *testing.T) {
+	c := sharing(&memoryStorage{}).claims("f")
+	c.meet("claim-x", time.Minute)
+	c.watch(nil)
+	if live, abandoned := c.watch([]string{"claim-x"}); len(live) != 1 || len(abandoned) != 0 {
+		t.Errorf("got %v, %v", live, abandoned)
+	}
+}

@@ -132,6 +132,11 @@ func (c *claims) watch(stands []string) (live, abandoned []string) {
 	now := time.Now()
 	for _, name := range stands {
 		s := c.seen[name]
+		if s == nil {
+			// Somebody else has looked meanwhile, when it was not there.
+			live = append(live, name)
+			continue
+		}
 		s.watched += min(now.Sub(s.at), lookInterval)
 		s.at = now
 		if s.watched < s.promise {

@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -171,7 +172,11 @@ func (c *Client) request(ctx context.Context, grantType string, refreshToken Sec
 		return a, nil
 	}
 	failed.Endpoint = prepared.endpoint
-	failed.once = grantType == GrantRefreshToken && mayHaveUsed(failed)
+	if grantType == GrantRefreshToken {
+		// A new refresh token may be in what was not read.
+		failed.temporary = failed.temporary || errors.Is(failed.Err, errAnswerLength)
+		failed.once = mayHaveUsed(failed)
+	}
 	return a, failed
 }
 

@@ -62,6 +62,9 @@ const (
 	// absenceMargin is how much longer than its own promise an instance stays away
 	// whose request had no answer: another one may go on meanwhile.
 	absenceMargin, absenceLimit = 5 * time.Second, 5 * time.Minute
+	// lateLimit is how often all steps are taken again because they took too long: each
+	// time they get more time.
+	lateLimit = 3
 	// patience is how long another instance is waited for: long while a request waits.
 	patience, backgroundPatience = 2 * time.Minute, 5 * time.Second
 )
@@ -103,7 +106,8 @@ func (c *custody) begin(ctx context.Context) (end func(), err error) {
 // A redemption is what a refresh token is used for.
 type redemption struct {
 	client *Client
-	// identity names the token request.
+	// identity names the token request, and is empty if nothing does: its access tokens
+	// are not kept then.
 	identity string
 	want     Want
 	// asked says that the server was asked, anew that all steps were taken
@@ -135,16 +139,18 @@ func (c *custody) redeem(ctx context.Context, r *redemption) (Token, error) {
 	if r.want.Waiting {
 		limit = patience
 	}
-	pause := 50 * time.Millisecond
+	pause, lates := 50*time.Millisecond, 0
 	for started := time.Now(); ; {
 		token, err := c.attempt(ctx, r)
-		late := errors.Is(err, errLate)
-		if !late && !errors.Is(err, errClaimed) {
+		if !errors.Is(err, errLate) && !errors.Is(err, errClaimed) {
 			return token, err
 		}
-		if elapsed(started) > limit || ctx.Err() != nil {
-			if late && r.want.Waiting {
-				return Token{}, r.storageFailed(err)
+		if errors.Is(err, errLate) {
+			lates++
+		}
+		if elapsed(started) > limit || lates > lateLimit || ctx.Err() != nil {
+			if lates > 0 && r.want.Waiting {
+				return Token{}, r.storageFailed(errLate)
 			}
 			return Token{}, r.failure(&AuthenticationError{Code: CodeUnavailable, Err: err, temporary: true, busy: true})
 		}
@@ -179,7 +185,7 @@ func (c *custody) attempt(ctx context.Context, r *redemption) (Token, error) {
 	own, v, err := c.claims.acquire(ctx, v, claimTerms{storageTimeout, r.client.timeout() + claimMargin, claimHold})
 	switch {
 	case err == nil:
-	case isReadOnly(err) && len(numbered(v.names, generationPrefix)) == 0:
+	case cannotBeWritten(err) && len(numbered(v.names, generationPrefix)) == 0:
 		return c.redeemInMemory(ctx, r)
 	case errors.Is(err, errClaimed):
 		return Token{}, err
@@ -220,7 +226,7 @@ func (c *custody) adopt(ctx context.Context, r *redemption, v view, own *claim) 
 			return Token{}, false, r.storageFailed(err)
 		}
 	}
-	if known, ok := c.held.AccessTokens[r.identity]; ok && known.serves(r.want, time.Now()) {
+	if known, ok := c.held.AccessTokens[r.identity]; ok && r.identity != "" && known.serves(r.want, time.Now()) {
 		r.client.logger().Debug("took an access token that came with the refresh token, from the storage",
 			zap.String("provider", r.client.Provider))
 		return known.token(), true, nil

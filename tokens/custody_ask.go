@@ -35,7 +35,9 @@ func (c *custody) ask(ctx context.Context, r *redemption, own *claim, v view) (T
 	case err == nil:
 		c.away = absence{}
 		delete(c.refusals, r.identity)
-		c.release(ctx, own)
+		if own != nil {
+			own.finish(ctx)
+		}
 		return got.token, nil
 	case failed == nil:
 		// Nothing was sent.
@@ -74,11 +76,12 @@ func (r *redemption) send(ctx context.Context, own *claim, refreshToken Secret) 
 	return r.client.request(ctx, GrantRefreshToken, refreshToken, late)
 }
 
-var errLate = errors.New("the storage is too slow to use the refresh token safely")
+var errLate = errors.New("the storage, or the connection to the token endpoint, is too slow to use the refresh token safely")
 
+// release deletes the own claim. Abandoned ones stay: their owners may still be saving.
 func (c *custody) release(ctx context.Context, own *claim) {
 	if own != nil {
-		own.finish(ctx)
+		own.release(ctx)
 	}
 }
 
@@ -143,7 +146,7 @@ func (c *custody) refused(ctx context.Context, r *redemption, own *claim, failed
 		return Token{}, failed
 	}
 	used := c.held.Generation
-	v, err := c.claims.look(ctx, storageTimeout, own.name)
+	v, err := own.lookAround(ctx)
 	if err == nil {
 		_, _, err = c.adopt(ctx, r, v, own)
 	}

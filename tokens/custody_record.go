@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // A custodyRecord is what is stored of a refresh token: one key for each generation,
@@ -38,7 +40,7 @@ func numbered(names []string, prefix string) []int {
 	var numbers []int
 	for _, name := range names {
 		digits, ok := strings.CutPrefix(name, prefix)
-		if n, err := strconv.Atoi(digits); ok && err == nil && n >= 0 && len(digits) >= 8 {
+		if n, err := strconv.Atoi(digits); ok && err == nil && n >= 0 && len(digits) == 8 {
 			numbers = append(numbers, n)
 		}
 	}
@@ -64,9 +66,10 @@ var errNotLoaded = errors.New("it is listed, but not found")
 // can be loaded: some storages answer "not found" for every error, others list a key
 // before it is written.
 func (c *custody) read(ctx context.Context, v view, own *claim) (keeping, error) {
-	k := keeping{ended: -1}
-	if ended := numbered(v.names, endedPrefix); len(ended) > 0 {
-		k.ended = ended[0]
+	k := keeping{}
+	var err error
+	if k.ended, err = c.readEnded(ctx, v); err != nil {
+		return k, err
 	}
 	generations := numbered(v.names, generationPrefix)
 	if len(generations) > 0 {
@@ -90,6 +93,34 @@ func (c *custody) read(ctx context.Context, v view, own *claim) (keeping, error)
 		return k, nil
 	}
 	return k, nil
+}
+
+// readEnded gives the highest generation that is marked as refused, -1 without one. A
+// mark that cannot be read is nobody's word.
+func (c *custody) readEnded(ctx context.Context, v view) (int, error) {
+	for _, n := range numbered(v.names, endedPrefix) {
+		if n <= c.ended {
+			return n, nil
+		}
+		key := c.claims.folder + "/" + endedName(n)
+		content, err := c.storage.load(ctx, storageTimeout, key)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return -1, err
+		}
+		if c.identity.open(key, content, &endedMark{}) == nil {
+			return n, nil
+		}
+		c.log().Warn("a mark of a refused refresh token cannot be read, and is ignored", zap.String("key", key))
+	}
+	return -1, nil
+}
+
+// An endedMark says when the server has refused a generation.
+type endedMark struct {
+	At time.Time `json:"at"`
 }
 
 // neverWritten reports whether a listed record was not found for a whole promise.
@@ -139,9 +170,7 @@ func (c *custody) sweep(ctx context.Context, names []string) {
 // writeEnded notes for all instances that the server has refused a generation.
 func (c *custody) writeEnded(ctx context.Context, generation int) error {
 	key := c.claims.folder + "/" + endedName(generation)
-	content, err := c.identity.seal(key, struct {
-		At time.Time `json:"at"`
-	}{time.Now().UTC()})
+	content, err := c.identity.seal(key, endedMark{time.Now().UTC()})
 	if err != nil {
 		return err
 	}
@@ -157,7 +186,7 @@ func (c *custody) successor(number int, refreshToken Secret, identity string, t 
 	if tokens == nil {
 		tokens = make(map[string]storedToken)
 	}
-	if t != nil {
+	if t != nil && identity != "" {
 		tokens[identity] = *t
 	}
 	return custodyRecord{Version: custodyVersion, Generation: number, RefreshToken: refreshToken.Reveal(), AccessTokens: tokens}

@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -37,9 +38,12 @@ func (c *custody) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kept, err := c.read(ctx, v, nil)
-	if err != nil {
-		return err
+	kept := keeping{}
+	// What is listed up to the own number may be what could not be saved.
+	if generations := numbered(v.names, generationPrefix); len(generations) > 0 && generations[0] > c.held.Generation {
+		if kept, err = c.read(ctx, v, own); err != nil {
+			return err
+		}
 	}
 	if kept.record.Generation > c.held.Generation {
 		c.log().Warn("another instance has stored a newer refresh token than the one that could not be saved", zap.String("folder", c.claims.folder))
@@ -64,14 +68,20 @@ func (s *SharedStorage) Flush(ctx context.Context) {
 		custodies = append(custodies, c)
 	}
 	s.mu.Unlock()
+	var all sync.WaitGroup
 	for _, c := range custodies {
-		end, err := c.begin(ctx)
-		if err != nil {
-			return
-		}
-		if err := c.save(ctx); err != nil {
-			c.log().Error("the new refresh token cannot be saved and is lost with this process: obtain a new one", zap.Error(err))
-		}
-		end()
+		all.Go(func() { c.flush(ctx) })
+	}
+	all.Wait()
+}
+
+func (c *custody) flush(ctx context.Context) {
+	end, err := c.begin(ctx)
+	if err != nil {
+		return
+	}
+	defer end()
+	if err := c.save(ctx); err != nil {
+		c.log().Error("the new refresh token cannot be saved and is lost with this process: obtain a new one", zap.Error(err))
 	}
 }

@@ -55,6 +55,7 @@ type rotation struct {
 	by *simulatedInstance
 	// lost answers never reach the instance. saved ones are stored.
 	lost, saved bool
+	savedAt     time.Time
 	// cutOff says that the storage refused this instance alone before it had saved.
 	cutOff bool
 	// frozen is how long the instance stood still before its request.
@@ -158,6 +159,9 @@ func (t *rotatingToken) excuse(again *rotation) string {
 		switch {
 		case r.frozen >= wholePromise:
 			return r.by.name + " was frozen"
+		case r.cutOff && r.saved && time.Since(r.savedAt) < claimWindow:
+			// Whoever has gone on rightly has looked before.
+			return r.by.name + " was cut off, and has saved just now"
 		case r.saved:
 		case r.lost:
 			return "the answer to " + r.by.name + " was lost"

@@ -271,7 +271,9 @@ func (v storageView) record(key string, answer *rotation) {
 	case records[key] != nil && records[key] != answer:
 		v.s.breach(v.name, path.Base(key)+" is stored with two different tokens")
 	default:
-		records[key], answer.saved = answer, true
+		if records[key] = answer; !answer.saved {
+			answer.saved, answer.savedAt = true, time.Now()
+		}
 		if v.unsaved == answer {
 			v.unsaved = nil
 		}

@@ -67,7 +67,7 @@ func (c *Client) ForgetRefreshToken(ctx context.Context) error {
 // forget stores a next generation that is the configured token: a record that is
 // deleted would come back from another instance's memory.
 func (c *custody) forget(ctx context.Context, client *Client) error {
-	number, names := c.held.Generation+1, []string(nil)
+	number, names := max(c.held.Generation, c.ended)+1, []string(nil)
 	var own *claim
 	if c.storage.available() {
 		v, err := c.claims.look(ctx, storageTimeout, "")
@@ -82,6 +82,12 @@ func (c *custody) forget(ctx context.Context, client *Client) error {
 		if generations := numbered(names, generationPrefix); len(generations) > 0 {
 			number = max(number, generations[0]+1)
 		}
+		ended, err := c.readEnded(ctx, v)
+		if err != nil {
+			own.release(ctx)
+			return err
+		}
+		number = max(number, ended+1)
 		number += len(own.passed)
 	}
 	before := c.held

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,6 +68,7 @@ func instance(storage Storage, server *rotatingServer) (*Client, *observer.Obser
 	c := testClient(nil)
 	c.Transport, c.RefreshToken = server, Literal("r")
 	c.Storage, c.Logger = &SharedStorage{}, zap.New(core)
+	c.Identity = func(context.Context) (Identity, error) { return NewIdentity("access_tokens", NewSecret("s"), "corp") }
 	c.Storage.Bind(storage, c.Logger)
 	return c, logs
 }

@@ -36,7 +36,6 @@ func (c *Client) custody(ctx context.Context) (custody *custody, identity string
 	if err != nil {
 		return nil, "", err
 	}
-	identity = c.Provider
 	if c.Identity != nil {
 		named, err := c.Identity(ctx)
 		if err != nil {

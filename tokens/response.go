@@ -15,6 +15,8 @@ import (
 // answerLimit is the longest answer that is read.
 const answerLimit = 1 << 20
 
+var errAnswerLength = errors.New("the answer is larger than 1 MiB")
+
 // An answer is what a token endpoint gave.
 type answer struct {
 	token        Token
@@ -42,7 +44,7 @@ func (c *Client) read(response *http.Response, p *prepared, start time.Time) (an
 		return answer{}, c.networkError(err)
 	}
 	if len(body) > answerLimit {
-		failed.Code, failed.Err = CodeInvalidResponse, errors.New("the answer is larger than 1 MiB")
+		failed.Code, failed.Err = CodeInvalidResponse, errAnswerLength
 		return answer{}, failed
 	}
 	rules := c.Response.WithDefaults()

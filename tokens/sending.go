@@ -22,7 +22,14 @@ func watchSending(p *prepared, late func() bool) *sending {
 	s := &sending{}
 	r := p.request
 	p.request = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		GetConn:      func(string) { s.traced.Store(true) },
+		GetConn: func(string) { s.traced.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			// What has no body to be looked at when it is read is all in the URL.
+			if late != nil && r.GetBody == nil && late() {
+				s.refused.Store(true)
+				_ = info.Conn.Close()
+			}
+		},
 		WroteHeaders: func() { s.wrote.Store(true) },
 	}))
 	if late == nil || r.GetBody == nil {

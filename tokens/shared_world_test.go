@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -105,6 +106,7 @@ func (w sharedWorld) run(t *testing.T) *sharedHour {
 	wg.Wait()
 	// What is under way ends, and what was given up, too.
 	time.Sleep(time.Minute)
+	synctest.Wait()
 	return h
 }
 

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,14 +37,14 @@ type SharedStorage struct {
 	custodies map[string]*custody
 	// folders are the claims that were seen, by folder.
 	folders map[string]*claims
-	// pending counts operations that have not returned, given up ones too.
-	pending int
 	paused  storagePause
 }
 
 type boundStorage struct {
 	storage Storage
 	logger  *zap.Logger
+	// pending counts operations that have not returned, given up ones too.
+	pending atomic.Int64
 }
 
 // Bind makes a configuration's storage the one in use. The returned function takes
@@ -52,7 +53,7 @@ type boundStorage struct {
 func (s *SharedStorage) Bind(storage Storage, logger *zap.Logger) (unbind func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	bound := &boundStorage{storage, logger}
+	bound := &boundStorage{storage: storage, logger: logger}
 	s.bound = append(s.bound, bound)
 	return func() {
 		s.mu.Lock()
@@ -113,8 +114,13 @@ var (
 	errNoStorage   = errors.New("no storage is configured")
 )
 
-// isReadOnly reports whether a storage says that nothing can ever be written to it,
-// as the file system of a container without a volume does.
+// cannotBeWritten reports whether a storage says that nothing can ever be written to
+// it, as the file system of a container without a volume does.
+func cannotBeWritten(err error) bool {
+	failed, ok := errors.AsType[*StorageError](err)
+	return ok && failed.Operation == "store" && isReadOnly(failed.Err)
+}
+
 func isReadOnly(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
 }
@@ -164,9 +170,11 @@ func (s *SharedStorage) list(ctx context.Context, limit time.Duration, folder st
 			return names, nil
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, err
+		case try < listTries:
+			// The first name may have gone away meanwhile, which looks the same.
 		case len(keys) == 0:
 			return nil, nil
-		case try == listTries:
+		default:
 			return nil, err
 		}
 	}
@@ -183,7 +191,8 @@ func operate[T any](ctx context.Context, s *SharedStorage, limit time.Duration, 
 	if bound == nil {
 		return value, failed(errNoStorage)
 	}
-	if !s.begin() {
+	if bound.pending.Add(1) > pendingLimit {
+		bound.pending.Add(-1)
 		return value, failed(errStorageBusy)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errStorageSlow)
@@ -193,7 +202,7 @@ func operate[T any](ctx context.Context, s *SharedStorage, limit time.Duration, 
 	}
 	done := make(chan result, 1)
 	go func() {
-		defer s.end()
+		defer bound.pending.Add(-1)
 		defer cancel()
 		var r result
 		defer func() {
@@ -227,20 +236,4 @@ func operate[T any](ctx context.Context, s *SharedStorage, limit time.Duration, 
 			return value, failed(context.Cause(ctx))
 		}
 	}
-}
-
-func (s *SharedStorage) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pending >= pendingLimit {
-		return false
-	}
-	s.pending++
-	return true
-}
-
-func (s *SharedStorage) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pending--
 }

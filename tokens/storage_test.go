@@ -244,3 +244,19 @@ func TestTheErrorOfAnOperationIsTheStorages(t *testing.T) {
 		}
 	}
 }
+
+// A storage that hangs is that of an earlier configuration after a reload.
+func TestAStorageThatHangsHoldsUpNoOther(t *testing.T) {
+	hangs := make(chan struct{})
+	defer close(hangs)
+	hung := &memoryStorage{}
+	hung.breaks(func(string, string) error { <-hangs; return nil })
+	s := sharing(hung)
+	for range pendingLimit {
+		_ = s.store(t.Context(), time.Microsecond, "f/a", nil)
+	}
+	s.Bind(&memoryStorage{}, zap.NewNop())
+	if err := s.store(t.Context(), time.Second, "f/a", nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -65,7 +65,7 @@ func (m *Manager) replace(refused *Token, background bool) (*flight, error) {
 	}
 	m.forgetOldFailure(now)
 	switch {
-	case m.failure != nil:
+	case m.failure != nil && !m.failure.busy:
 		// What it says of the next attempt goes for this token, too.
 		m.suspect(h, now)
 		return nil, m.tell(now)

@@ -272,3 +272,25 @@ func TestTwoTokensThatAreRefusedWithinHalfOfTheirLifetimeAreWarnedOfOnce(t *test
 		})
 	}
 }
+
+// Another instance that is asking is about to have another token.
+func TestARefusedRequestWaitsForAnotherInstance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEndpoint{lifetime: time.Hour}
+		m := newTestManager(e)
+		old := mustToken(t, m)
+		time.Sleep(59 * time.Minute)
+		e.set(func(e *fakeEndpoint) {
+			e.fail = func(int) error {
+				return &AuthenticationError{Code: CodeUnavailable, Err: errClaimed, temporary: true, busy: true}
+			}
+		})
+		m.Current()
+		time.Sleep(20 * time.Second)
+		e.set(func(e *fakeEndpoint) { e.fail = nil })
+		if got, err := m.Replacement(t.Context(), old); err != nil || got == old {
+			t.Errorf("got %v, %v", got, err)
+		}
+		time.Sleep(time.Minute)
+	})
+}
