@@ -162,7 +162,7 @@ func (e *AuthenticationError) advice() string {
 var adviceFor = map[string]string{
 	CodeInvalidClient:        "check client_id, client_secret or the key, and auth_method",
 	CodeInvalidScope:         "check scope",
-	CodeUnauthorizedClient:   "allow this client the grant_type at the authorization server",
+	CodeUnauthorizedClient:   "check client_id and client_secret, and that the authorization server allows this client the grant_type",
 	CodeInvalidGrant:         "the refresh token or assertion is expired, revoked or used up: obtain a new one",
 	CodeUnsupportedGrantType: "check grant_type and token_url",
 	CodeInvalidRequest:       "check token_url, auth_method and the parameters of token_request",
