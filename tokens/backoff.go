@@ -161,7 +161,7 @@ func (m *Manager) fail(f *flight, a *attempt) {
 	f.err = m.tell(now)
 	next := zap.Duration("next_attempt_in", time.Duration(max(m.nextAttempt(now)-now.mono, 0)))
 	inHand := m.usable(now)
-	level, message := zap.ErrorLevel, "no access token"
+	level, message := zap.ErrorLevel, noTokenMessage
 	if inHand != nil {
 		level, message = zap.WarnLevel, "no new access token, the one in hand serves on"
 	}
@@ -176,6 +176,20 @@ func (m *Manager) fail(f *flight, a *attempt) {
 	}
 	// Nobody has noticed yet.
 	a.log(level, message, m.provider, next, zap.Duration("token_ends_in", inHand.Lifetime-now.since(inHand.obtained)))
+}
+
+const noTokenMessage = "no access token"
+
+// tellOperator says that requests fail now by a failure that came while a token was in
+// hand. The caller holds the lock.
+func (m *Manager) tellOperator(now instant) {
+	known := m.failure
+	if known.busy || known.loggedAs == noTokenMessage || known.loggedAs == "" {
+		return
+	}
+	known.logged, known.loggedAs = now.mono, noTokenMessage
+	m.logger().Error(noTokenMessage, zap.String("provider", m.provider),
+		zap.Duration("next_attempt_in", time.Duration(max(m.nextAttempt(now)-now.mono, 0))), zap.Error(known.err))
 }
 
 // newTrouble reports whether a failure has to be logged above DEBUG: not one of an

@@ -62,6 +62,8 @@ const (
 	// absenceMargin is how much longer than its own promise an instance stays away
 	// whose request had no answer: another one may go on meanwhile.
 	absenceMargin, absenceLimit = 5 * time.Second, 5 * time.Minute
+	// silence is how long another instance is waited for without a line in the log.
+	silence = 3 * time.Second
 	// lateLimit is how often all steps are taken again because they took too long: each
 	// time they get more time.
 	lateLimit = 3
@@ -139,7 +141,7 @@ func (c *custody) redeem(ctx context.Context, r *redemption) (Token, error) {
 	if r.want.Waiting {
 		limit = patience
 	}
-	pause, lates := 50*time.Millisecond, 0
+	pause, lates, silent := 50*time.Millisecond, 0, false
 	for started := time.Now(); ; {
 		token, err := c.attempt(ctx, r)
 		if !errors.Is(err, errLate) && !errors.Is(err, errClaimed) {
@@ -153,6 +155,11 @@ func (c *custody) redeem(ctx context.Context, r *redemption) (Token, error) {
 				return Token{}, r.storageFailed(errLate)
 			}
 			return Token{}, r.failure(&AuthenticationError{Code: CodeUnavailable, Err: err, temporary: true, busy: true})
+		}
+		if !silent && r.want.Waiting && elapsed(started) > silence {
+			silent = true
+			c.log().Warn("another instance has claimed the refresh token and is silent: if it has ended, requests wait until its claim counts as abandoned",
+				zap.String("provider", r.client.Provider), zap.String("folder", c.claims.folder))
 		}
 		wait(ctx, about(pause))
 		pause = min(2*pause, lookInterval/2)

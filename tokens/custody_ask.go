@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -202,7 +203,9 @@ func (c *custody) stayAway(r *redemption, own *claim, failed *AuthenticationErro
 
 // refusesRefreshToken reports whether a failure is the server's word against the refresh
 // token, or may be: not against the client, which would fall back with the same
-// credentials, and not a fault of the connection or of a good answer.
+// credentials, and not a fault of the connection or of a good answer. Some servers say
+// unauthorized_client of a client that has not proved who it is.
 func (e *AuthenticationError) refusesRefreshToken() bool {
-	return !e.temporary && e.Code != CodeInvalidClient && e.Code != CodeInvalidResponse && e.Code != CodeUntrusted
+	return !e.temporary && e.Code != CodeInvalidClient && e.Code != CodeInvalidResponse && e.Code != CodeUntrusted &&
+		(e.Code != CodeUnauthorizedClient || e.Status != http.StatusUnauthorized)
 }

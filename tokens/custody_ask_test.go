@@ -29,6 +29,7 @@ func TestAnyFinalRefusalOfARefreshTokenFallsBack(t *testing.T) {
 		{400, "unauthorized_client", true, true},
 		{400, "invalid_scope", true, true},
 		{401, "invalid_client", false, true},
+		{401, "unauthorized_client", false, true},
 		{400, "temporarily_unavailable", false, true},
 	} {
 		t.Run(fmt.Sprint(test.status, " ", test.code), func(t *testing.T) {

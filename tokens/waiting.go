@@ -105,6 +105,7 @@ func (m *Manager) join() (t *Token, f *flight, known *failure, err error) {
 		// It is time for an attempt, or to look whether a secret was rotated.
 		f = m.launch(false)
 	case f == nil:
+		m.tellOperator(now)
 		return nil, nil, nil, m.tell(now)
 	case known != nil && f.resting:
 		if now.mono < m.nextAttempt(now) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // N01: not even the request that has started the attempt waits for a dead address.
@@ -157,5 +158,25 @@ func TestARequestThatCannotBeSentTwiceLeavesAtItsDeadline(t *testing.T) {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		time.Sleep(10 * time.Second)
+	})
+}
+
+// A refusal that came while a token was in hand is trouble when that has ended.
+func TestARememberedRefusalIsLoggedWhenRequestsBeginToFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.InfoLevel)
+		e := &fakeEndpoint{lifetime: 20 * time.Second}
+		m := NewManager("corp")
+		m.Bind(&Binding{Fetcher: e, Logger: zap.New(core)})
+		mustToken(t, m)
+		e.set(func(e *fakeEndpoint) { e.fail = refusal })
+		for range 25 {
+			time.Sleep(time.Second)
+			_, _ = m.Token(t.Context())
+		}
+		synctest.Wait()
+		if warned, failed := logs.FilterLevelExact(zap.WarnLevel).Len(), logs.FilterLevelExact(zap.ErrorLevel); warned != 1 || failed.Len() != 1 || failed.All()[0].Message != noTokenMessage {
+			t.Errorf("logged %v", logs.All())
+		}
 	})
 }
