@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func gzipped(t *testing.T, text string) string {
@@ -130,12 +131,12 @@ func TestB25UnknownModelRejectForwardsNothing(t *testing.T) {
 	}
 }
 
-func TestU04OnlyA401DropsTheToken(t *testing.T) {
+func TestU04OnlyA401ReplacesTheToken(t *testing.T) {
 	auth := newCorpAuth(t)
 	for _, test := range []struct {
 		status        int
 		tokenRequests int64
-	}{{400, 1}, {403, 1}, {407, 1}, {429, 1}, {500, 1}, {503, 1}, {401, 2}} {
+	}{{400, 1}, {403, 1}, {407, 1}, {429, 1}, {500, 1}, {503, 1}, {401, 3}} {
 		t.Run(fmt.Sprintf("U04 %d", test.status), func(t *testing.T) {
 			up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(test.status) })
 			g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey}.start(t)
@@ -143,6 +144,8 @@ func TestU04OnlyA401DropsTheToken(t *testing.T) {
 			for range 2 {
 				g.post("/v1/chat/completions", chat("corp/m"), withKey...).wantStatus(t, test.status)
 			}
+			// A refused token is replaced in the background.
+			waitFor(t, 10*time.Second, func() bool { return auth.tokenRequests.Load()-before >= test.tokenRequests })
 			if n := auth.tokenRequests.Load() - before; n != test.tokenRequests {
 				t.Errorf("%d token requests, want %d", n, test.tokenRequests)
 			}

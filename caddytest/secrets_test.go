@@ -200,8 +200,14 @@ func TestX01NoSecretIsSeen(t *testing.T) {
 		hits += wantNoCanaries(t, "the configuration", strings.ReplaceAll(string(adapted), queryCanary, ""))
 		for name, a := range answers {
 			server.answer(a.answer)
-			// A reload with another fingerprint: no token, no memory of a failure.
-			other := strings.Replace(caddyfile(variant.authMethod, variant.refreshToken), "client_id id", "client_id id\n\t\t\tscope s"+url.PathEscape(strings.ReplaceAll(name, " ", "-")), 1)
+			// A reload with another fingerprint, and another refresh token: no token, no
+			// memory of a failure.
+			unique := url.PathEscape(strings.ReplaceAll(name, " ", "-"))
+			refreshToken := variant.refreshToken
+			if refreshToken != "" {
+				refreshToken += "-" + unique
+			}
+			other := strings.Replace(caddyfile(variant.authMethod, refreshToken), "client_id id", "client_id id\n\t\t\tscope s"+unique, 1)
 			if err := g.load(other); err != nil {
 				t.Fatal(err)
 			}
