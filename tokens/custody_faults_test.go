@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,32 +48,32 @@ func TestARecordThatWasListedButNotWrittenIsWrittenAgain(t *testing.T) {
 // A cutStorage is the way of one instance to the storage.
 type cutStorage struct {
 	*memoryStorage
-	cut *bool
+	cut *atomic.Bool
 }
 
 func (c cutStorage) Load(ctx context.Context, key string) ([]byte, error) {
-	if *c.cut {
+	if c.cut.Load() {
 		return nil, errDown
 	}
 	return c.memoryStorage.Load(ctx, key)
 }
 
 func (c cutStorage) Store(ctx context.Context, key string, value []byte) error {
-	if *c.cut {
+	if c.cut.Load() {
 		return errDown
 	}
 	return c.memoryStorage.Store(ctx, key, value)
 }
 
 func (c cutStorage) Delete(ctx context.Context, key string) error {
-	if *c.cut {
+	if c.cut.Load() {
 		return errDown
 	}
 	return c.memoryStorage.Delete(ctx, key)
 }
 
 func (c cutStorage) List(ctx context.Context, key string, recursive bool) ([]string, error) {
-	if *c.cut {
+	if c.cut.Load() {
 		return nil, errDown
 	}
 	return c.memoryStorage.List(ctx, key, recursive)
@@ -82,11 +83,11 @@ func (c cutStorage) List(ctx context.Context, key string, recursive bool) ([]str
 func TestAnOutageUnderAClaimKeepsTheAbandonedOneThatItHasPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage, server := &memoryStorage{}, &rotatingServer{current: "r"}
-		cut := false
+		var cut atomic.Bool
 		storage.breaks(func(operation, key string) error {
 			if operation == "store" && strings.Contains(key, "/"+generationPrefix) {
 				// The first one loses the storage as it saves.
-				cut = true
+				cut.Store(true)
 				return errDown
 			}
 			return nil
@@ -105,7 +106,7 @@ func TestAnOutageUnderAClaimKeepsTheAbandonedOneThatItHasPassed(t *testing.T) {
 		if got := fetchFor(t, second, waiting); got != "a2" || storage.names() != "gen-00000002" {
 			t.Errorf("got %s; the storage has %s, want a number that the first one does not have in mind", got, storage.names())
 		}
-		cut = false
+		cut.Store(false)
 		time.Sleep(2 * saveDelayLimit)
 		synctest.Wait()
 		if got := storage.names(); got != "gen-00000002" {
