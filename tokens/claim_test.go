@@ -224,9 +224,41 @@ func TestASlowStorageGetsMoreTimeFromThenOn(t *testing.T) {
 // Two requests for tokens may look at one folder at the same time.
 func TestAClaimThatOthersDoNotSeeAnyMoreIsLive(t *testing.T) {
 	c := sharing(&memoryStorage{}).claims("f")
-	c.meet("claim-x", time.Minute)
+	c.meet("claim-x", time.Minute, false)
 	c.watch(nil)
 	if live, abandoned := c.watch([]string{"claim-x"}); len(live) != 1 || len(abandoned) != 0 {
 		t.Errorf("got %v, %v", live, abandoned)
 	}
+}
+
+// A storage that fails as a claim is seen first, or has listed it before it was
+// written, says later what it promises.
+func TestAPromiseThatCannotBeLoadedAtFirstIsLoadedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &memoryStorage{keys: map[string][]byte{"f/claim-other": []byte(`{"promise_seconds":15}`)}}
+		loads := 0
+		storage.breaks(func(operation, _ string) error {
+			if operation == "load" {
+				if loads++; loads <= 3 {
+					return errDown
+				}
+			}
+			return nil
+		})
+		c := sharing(storage).claims("f")
+		started := time.Now()
+		for {
+			v, err := c.look(t.Context(), storageTimeout, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(v.abandoned) == 1 {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		if waited := time.Since(started); waited != 15*time.Second || loads != 4 {
+			t.Errorf("it was abandoned after %v and %d loads", waited, loads)
+		}
+	})
 }

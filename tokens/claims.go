@@ -35,6 +35,8 @@ type claims struct {
 // A sighting is what is known of another's claim. Its own clock is not believed.
 type sighting struct {
 	promise time.Duration
+	// unread says that the promise could not be loaded yet.
+	unread bool
 	// watched is how long it was seen to stand.
 	watched time.Duration
 	at      time.Time
@@ -106,23 +108,33 @@ func (c *claims) look(ctx context.Context, limit time.Duration, own string) (vie
 	}
 	for _, name := range stands {
 		if !c.known(name) {
-			c.meet(name, c.promiseOf(ctx, limit, name))
+			promise, loaded := c.promiseOf(ctx, limit, name)
+			c.meet(name, promise, !loaded)
 		}
 	}
 	v.live, v.abandoned = c.watch(stands)
 	return v, nil
 }
 
+// known reports whether the promise of a claim is known.
 func (c *claims) known(name string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.seen[name] != nil
+	s := c.seen[name]
+	return s != nil && !s.unread
 }
 
-func (c *claims) meet(name string, promise time.Duration) {
+// meet notes a claim that is seen for the first time, or its promise, which can be
+// loaded now: a storage that failed once must not make a claim stand longer.
+func (c *claims) meet(name string, promise time.Duration, unread bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seen[name] = &sighting{promise: promise, at: time.Now()}
+	s := c.seen[name]
+	if s == nil {
+		s = &sighting{at: time.Now()}
+		c.seen[name] = s
+	}
+	s.promise, s.unread = promise, unread
 }
 
 // watch notes which claims stand, and tells those that are abandoned.
@@ -153,17 +165,18 @@ func (c *claims) watch(stands []string) (live, abandoned []string) {
 	return live, abandoned
 }
 
-// promiseOf reads how long another's claim promises to take.
-func (c *claims) promiseOf(ctx context.Context, limit time.Duration, name string) time.Duration {
+// promiseOf reads how long another's claim promises to take, and reports whether it
+// could be loaded.
+func (c *claims) promiseOf(ctx context.Context, limit time.Duration, name string) (promise time.Duration, loaded bool) {
 	content, err := c.storage.load(ctx, limit, c.folder+"/"+name)
 	if err != nil {
-		return unreadPromise
+		return unreadPromise, false
 	}
 	var stored storedClaim
 	if err := json.Unmarshal(content, &stored); err != nil || stored.Promise <= 0 {
-		return unreadPromise
+		return unreadPromise, true
 	}
-	return min(seconds(stored.Promise), promiseLimit)
+	return min(seconds(stored.Promise), promiseLimit), true
 }
 
 func (c *claims) isLeft(name string) bool {

@@ -58,7 +58,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 		{"invalid_target", exchange{status: 400, body: `{"error":"invalid_target"}`}, CodeInvalidTarget, false, "resource"},
 		{"a refusal with a code of its own", exchange{status: 403, body: `{"error":"access_denied"}`}, CodeRefused, false, "access_denied"},
 		{"a refusal without a code", exchange{status: 404, body: `not here`}, CodeRefused, false, "HTTP 404"},
-		{"an error object that is no code", exchange{status: 400, body: `{"error":{"message":{"a":"canary"}}}`}, CodeRefused, false, "HTTP 400"},
+		{"an error object in place of a code", exchange{status: 400, body: `{"error":{"message":{"a":"canary"}}}`}, CodeRefused, false, "HTTP 400"},
 		{"T29 too many requests", exchange{status: 429, body: `{"error":"invalid_request"}`}, CodeUnavailable, true, "HTTP 429"},
 		{"T31 408", exchange{status: 408}, CodeUnavailable, true, "HTTP 408"},
 		{"T31 500", exchange{status: 500}, CodeUnavailable, true, "HTTP 500"},

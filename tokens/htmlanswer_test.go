@@ -13,7 +13,7 @@ func TestAPageSaysWhatItsTitleOrItsTextSays(t *testing.T) {
 		{"the title", "text/html", `<html><head><title>502 Bad Gateway</title></head><body><h1>nginx</h1></body></html>`, "502 Bad Gateway"},
 		{"a title over lines, with attributes", "text/html", "<TITLE lang=en>\n Sign\tin \n to corp</TITLE>", "Sign in to corp"},
 		{"a title with entities", "text/html", `<title>Tom &amp; Jerry&#39;s&nbsp;gate</title>`, "Tom & Jerry's gate"},
-		{"the text, as there is no title", "text/html", `<body><h1>Access denied</h1><p>Your address is <b>not</b> known.</p>`, "Access denied Your address is not known."},
+		{"the first words where the title is missing", "text/html", `<body><h1>Access denied</h1><p>Your address is <b>not</b> known.</p>`, "Access denied Your address is not known."},
 		{"the text, as the title is empty", "text/html", `<title> </title><p>Access denied</p>`, "Access denied"},
 		{"the text without what no browser shows", "text/html", `<style>p{color:red}</style><script>var a = "<p>x</p>"</script><!-- <p>note</p> --><p>Denied</p>`, "Denied"},
 		{"a script without an end", "text/html", `<p>Denied</p><script>var a`, "Denied"},
@@ -25,7 +25,7 @@ func TestAPageSaysWhatItsTitleOrItsTextSays(t *testing.T) {
 		{"an empty page", "text/html", ``, ""},
 		{"a page of tags", "text/html", `<html><body></body></html>`, ""},
 		{"JSON labelled as a page", "text/html", `{"error_description":"Denied"}`, "Denied"},
-		{"text that is no page", "text/plain", `<title is not here`, ""},
+		{"plain text with a bracket", "text/plain", `<title is not here`, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := parseAnswer([]byte(test.page), test.contentType, nil, nil).description(nil); got != test.want {
