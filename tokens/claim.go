@@ -2,8 +2,6 @@ package tokens
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	mathrand "math/rand/v2"
@@ -19,7 +17,7 @@ type claimTerms struct {
 	operation time.Duration
 	// promise is how long it takes at most to look, to ask and to store what came.
 	promise time.Duration
-	// hold is how long a claim waits that has passed an abandoned one.
+	// hold is how long is waited after an abandoned claim was passed.
 	hold time.Duration
 }
 
@@ -29,9 +27,12 @@ const (
 	claimWindow, claimWindowLimit = 2 * time.Second, 8 * time.Second
 	// closingTime is what the end of a promise leaves for storing what came.
 	closingTime = 3 * time.Second
-	// claimHold is how long a claim stands alone before its request if it has passed
-	// an abandoned one, whose owner may be saving still: that one tries again each 4 s.
+	// claimHold is how long a claim stands alone that has passed an abandoned one, before
+	// the one that asks: the owner may be saving still, and tries again each 4 s.
 	claimHold = 6 * time.Second
+	// holdMargin is what such a claim promises beyond that, to be stored and to look.
+	// Nothing is asked under it, so others need not wait longer if its owner dies.
+	holdMargin = 4 * time.Second
 )
 
 // A claim is the own one.
@@ -60,15 +61,37 @@ func (c *claims) acquire(ctx context.Context, before view, terms claimTerms) (*c
 	if len(before.live) > 0 {
 		return nil, before, errClaimed
 	}
+	if len(before.abandoned) > 0 && terms.hold > 0 {
+		if held, err := c.holdAlone(ctx, terms, before); err != nil {
+			return nil, held, err
+		}
+	}
+	return c.standAlone(ctx, terms, before)
+}
+
+// holdAlone lets a claim stand for a while under which nothing is asked. The next look
+// deletes it, which comes after the claim that replaces it.
+func (c *claims) holdAlone(ctx context.Context, terms claimTerms, before view) (view, error) {
+	own, held, err := c.standAlone(ctx, claimTerms{operation: terms.operation, promise: terms.hold + holdMargin}, before)
+	if err != nil {
+		return held, err
+	}
+	wait(ctx, terms.hold)
+	if held, err = own.lookAround(ctx); err != nil {
+		own.release(ctx)
+		return held, err
+	}
+	own.leave(time.Now())
+	return held, nil
+}
+
+// standAlone stores a new claim, and looks until nobody else has one.
+func (c *claims) standAlone(ctx context.Context, terms claimTerms, before view) (*claim, view, error) {
 	own, err := c.stand(ctx, terms, before.abandoned)
 	if err != nil {
 		return nil, before, err
 	}
 	after, err := own.lookAround(ctx)
-	if err == nil && len(own.passed) > 0 {
-		wait(ctx, terms.hold)
-		after, err = own.lookAround(ctx)
-	}
 	if err != nil {
 		own.release(ctx)
 		return nil, after, err
@@ -81,17 +104,12 @@ func (c *claims) stand(ctx context.Context, terms claimTerms, passed []string) (
 	c.mu.Lock()
 	window := c.window
 	c.mu.Unlock()
-	if len(passed) > 0 {
-		window += terms.hold
-	}
 	promise := min(terms.promise+window-claimWindow, promiseLimit)
-	nonce := make([]byte, 16)
-	_, _ = rand.Read(nonce)
 	own := &claim{
-		claims: c, terms: terms, name: claimPrefix + hex.EncodeToString(nonce), passed: passed,
+		claims: c, terms: terms, name: claimName(promise), passed: passed,
 		window: window, promise: promise, started: time.Now(),
 	}
-	content, err := json.Marshal(storedClaim{own.promise.Seconds(), hostName(), own.started.UTC()})
+	content, err := json.Marshal(storedClaim{hostName(), own.started.UTC()})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,20 +75,23 @@ func TestOneClaimsAtATime(t *testing.T) {
 
 func TestAClaimIsAbandonedWhenItWasSeenForAsLongAsItPromises(t *testing.T) {
 	for _, test := range []struct {
-		name    string
-		content string
-		looks   time.Duration
-		want    time.Duration
+		name  string
+		claim string
+		looks time.Duration
+		want  time.Duration
 	}{
-		{"looking twice a second", `{"promise_seconds":15}`, 500 * time.Millisecond, 15 * time.Second},
-		{"looking each 10 s, of which 2 s count", `{"promise_seconds":15}`, 10 * time.Second, 80 * time.Second},
-		{"a promise that is too long", `{"promise_seconds":86400}`, time.Second, 10 * time.Minute},
-		{"a promise that cannot be read", `torn`, time.Second, time.Minute},
-		{"a negative promise", `{"promise_seconds":-1}`, time.Second, time.Minute},
+		{"looking twice a second", "claim-a-15", 500 * time.Millisecond, 15 * time.Second},
+		{"looking each 10 s, of which 2 s count", "claim-a-15", 10 * time.Second, 80 * time.Second},
+		{"a promise that is too long", "claim-a-86400", time.Second, 10 * time.Minute},
+		{"a promise that is far too long", "claim-a-18446744073709551616", time.Second, time.Minute},
+		{"a promise that cannot be read", "claim-a-torn", time.Second, time.Minute},
+		{"a negative promise", "claim-a--1", time.Second, time.Minute},
+		{"a promise of nothing", "claim-a-0", time.Second, time.Minute},
+		{"a name without a promise", "claim-15", time.Second, time.Minute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				storage := &memoryStorage{keys: map[string][]byte{"f/claim-other": []byte(test.content), "f/123456": nil}}
+				storage := &memoryStorage{keys: map[string][]byte{"f/" + test.claim: nil, "f/123456": nil}}
 				c := sharing(storage).claims("f")
 				started := time.Now()
 				for {
@@ -114,8 +118,8 @@ func TestWhoSeesAnotherClaimWithdraws(t *testing.T) {
 		other string
 		stays bool
 	}{
-		{"one with a lower name stays", "claim-0", false},
-		{"one with a higher name has to go first", "claim-g", true},
+		{"one with a lower name stays", "claim-0-15", false},
+		{"one with a higher name has to go first", "claim-g-15", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -130,7 +134,7 @@ func TestWhoSeesAnotherClaimWithdraws(t *testing.T) {
 					t.Fatal(err)
 				}
 				// The other one's claim comes right after the own one.
-				_ = storage.Store(t.Context(), "f/"+test.other, []byte(`{"promise_seconds":15}`))
+				_ = storage.Store(t.Context(), "f/"+test.other, nil)
 				started := time.Now()
 				if test.stays {
 					time.AfterFunc(time.Second, func() { _ = storage.Delete(context.Background(), "f/"+test.other) })
@@ -221,44 +225,51 @@ func TestASlowStorageGetsMoreTimeFromThenOn(t *testing.T) {
 	})
 }
 
-// Two requests for tokens may look at one folder at the same time.
-func TestAClaimThatOthersDoNotSeeAnyMoreIsLive(t *testing.T) {
-	c := sharing(&memoryStorage{}).claims("f")
-	c.meet("claim-x", time.Minute, false)
-	c.watch(nil)
-	if live, abandoned := c.watch([]string{"claim-x"}); len(live) != 1 || len(abandoned) != 0 {
-		t.Errorf("got %v, %v", live, abandoned)
+// Of a claim that was listed before it was written, or whose content cannot be read,
+// others know what it promises.
+func TestAClaimsNameSaysItsPromise(t *testing.T) {
+	for promise, want := range map[time.Duration]time.Duration{
+		15 * time.Second: 15 * time.Second, 12300 * time.Millisecond: 13 * time.Second, time.Hour: promiseLimit,
+	} {
+		if got := promiseOf(claimName(promise)); got != want {
+			t.Errorf("%v is read as %v, want %v", promise, got, want)
+		}
 	}
 }
 
-// A storage that fails as a claim is seen first, or has listed it before it was
-// written, says later what it promises.
-func TestAPromiseThatCannotBeLoadedAtFirstIsLoadedLater(t *testing.T) {
+// While a claim waits for the owner of an abandoned one to save, nothing is asked
+// under it: if it is left standing itself, it is passed sooner than one that asks.
+func TestAClaimThatWaitsForAnotherPromisesLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := &memoryStorage{keys: map[string][]byte{"f/claim-other": []byte(`{"promise_seconds":15}`)}}
-		loads := 0
-		storage.breaks(func(operation, _ string) error {
-			if operation == "load" {
-				if loads++; loads <= 3 {
-					return errDown
-				}
+		storage := &memoryStorage{keys: map[string][]byte{"f/claim-a-15": nil}}
+		c := sharing(storage).claims("f")
+		var promised []time.Duration
+		storage.breaks(func(operation, key string) error {
+			if operation == "store" {
+				promised = append(promised, promiseOf(key))
 			}
 			return nil
 		})
-		c := sharing(storage).claims("f")
-		started := time.Now()
-		for {
-			v, err := c.look(t.Context(), storageTimeout, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(v.abandoned) == 1 {
-				break
-			}
-			time.Sleep(time.Second)
+		own, v, err := c.acquire(t.Context(), view{abandoned: []string{"claim-a-15"}}, testTerms)
+		if !errors.Is(err, errClaimed) {
+			t.Fatalf("a claim that was not watched is passed: %v, %v", own, err)
 		}
-		if waited := time.Since(started); waited != 15*time.Second || loads != 4 {
-			t.Errorf("it was abandoned after %v and %d loads", waited, loads)
+		for len(v.abandoned) == 0 {
+			time.Sleep(time.Second)
+			v, _ = c.look(t.Context(), storageTimeout, "")
+		}
+		promised = nil
+		started := time.Now()
+		own, _, err = c.acquire(t.Context(), v, testTerms)
+		if err != nil || !slices.Equal(promised, []time.Duration{claimHold + holdMargin, testTerms.promise}) {
+			t.Fatalf("got %v; it promised %v", err, promised)
+		}
+		if held := time.Since(started); held < claimHold || elapsed(own.started) > time.Second {
+			t.Errorf("it asks after %v, under a claim of %v", held, elapsed(own.started))
+		}
+		own.finish(t.Context())
+		if storage.names() != "" {
+			t.Errorf("the storage has %s", storage.names())
 		}
 	})
 }

@@ -2,8 +2,11 @@ package tokens
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/rand"
+	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,8 +38,6 @@ type claims struct {
 // A sighting is what is known of another's claim. Its own clock is not believed.
 type sighting struct {
 	promise time.Duration
-	// unread says that the promise could not be loaded yet.
-	unread bool
 	// watched is how long it was seen to stand.
 	watched time.Duration
 	at      time.Time
@@ -45,8 +46,8 @@ type sighting struct {
 const (
 	claimPrefix = "claim-"
 	// A claim promises how long it takes at most: promiseLimit bounds what is
-	// believed, unreadPromise is for one that cannot be read.
-	promiseLimit, unreadPromise = 10 * time.Minute, time.Minute
+	// believed, unknownPromise is for a name without one.
+	promiseLimit, unknownPromise = 10 * time.Minute, time.Minute
 	// lookInterval is how often a claim must be looked at for the time between to
 	// count: whoever sleeps longer has seen nothing.
 	lookInterval = 2 * time.Second
@@ -79,11 +80,10 @@ type view struct {
 	own bool
 }
 
-// A storedClaim is the content of a claim.
+// A storedClaim is the content of a claim, for people who look into the storage.
 type storedClaim struct {
-	Promise float64   `json:"promise_seconds"`
-	Host    string    `json:"host"`
-	At      time.Time `json:"at"`
+	Host string    `json:"host"`
+	At   time.Time `json:"at"`
 }
 
 // look lists the folder. own is the name of the own claim, if there is one.
@@ -106,35 +106,8 @@ func (c *claims) look(ctx context.Context, limit time.Duration, own string) (vie
 			stands = append(stands, name)
 		}
 	}
-	for _, name := range stands {
-		if !c.known(name) {
-			promise, loaded := c.promiseOf(ctx, limit, name)
-			c.meet(name, promise, !loaded)
-		}
-	}
 	v.live, v.abandoned = c.watch(stands)
 	return v, nil
-}
-
-// known reports whether the promise of a claim is known.
-func (c *claims) known(name string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.seen[name]
-	return s != nil && !s.unread
-}
-
-// meet notes a claim that is seen for the first time, or its promise, which can be
-// loaded now: a storage that failed once must not make a claim stand longer.
-func (c *claims) meet(name string, promise time.Duration, unread bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.seen[name]
-	if s == nil {
-		s = &sighting{at: time.Now()}
-		c.seen[name] = s
-	}
-	s.promise, s.unread = promise, unread
 }
 
 // watch notes which claims stand, and tells those that are abandoned.
@@ -145,9 +118,8 @@ func (c *claims) watch(stands []string) (live, abandoned []string) {
 	for _, name := range stands {
 		s := c.seen[name]
 		if s == nil {
-			// Somebody else has looked meanwhile, when it was not there.
-			live = append(live, name)
-			continue
+			s = &sighting{promise: promiseOf(name), at: now}
+			c.seen[name] = s
 		}
 		s.watched += min(now.Sub(s.at), lookInterval)
 		s.at = now
@@ -165,18 +137,25 @@ func (c *claims) watch(stands []string) (live, abandoned []string) {
 	return live, abandoned
 }
 
-// promiseOf reads how long another's claim promises to take, and reports whether it
-// could be loaded.
-func (c *claims) promiseOf(ctx context.Context, limit time.Duration, name string) (promise time.Duration, loaded bool) {
-	content, err := c.storage.load(ctx, limit, c.folder+"/"+name)
-	if err != nil {
-		return unreadPromise, false
+// claimName is a new name. It says what the claim promises, so that whoever lists it
+// knows: a claim is passed also where its content was never written, or cannot be read.
+func claimName(promise time.Duration) string {
+	nonce := make([]byte, 16)
+	_, _ = rand.Read(nonce)
+	return fmt.Sprintf("%s%x-%d", claimPrefix, nonce, int(math.Ceil(promise.Seconds())))
+}
+
+// promiseOf reads how long a claim promises to take.
+func promiseOf(name string) time.Duration {
+	parts := strings.Split(name, "-")
+	if len(parts) != 3 {
+		return unknownPromise
 	}
-	var stored storedClaim
-	if err := json.Unmarshal(content, &stored); err != nil || stored.Promise <= 0 {
-		return unreadPromise, true
+	promised, err := strconv.ParseUint(parts[2], 10, 32)
+	if err != nil || promised == 0 {
+		return unknownPromise
 	}
-	return min(seconds(stored.Promise), promiseLimit), true
+	return min(time.Duration(promised)*time.Second, promiseLimit)
 }
 
 func (c *claims) isLeft(name string) bool {

@@ -35,7 +35,7 @@ var mutations = []mutation{
 		"TestAListWithoutTheOwnClaimIsNotBelieved",
 	},
 	{
-		"a nonce is used again", claimFile,
+		"a nonce is used again", claimsFile,
 		"	_, _ = rand.Read(nonce)\n", "	_ = rand.Reader\n",
 		"TestOneClaimsAtATime",
 	},

@@ -78,10 +78,15 @@ func startRefreshing(t *testing.T, grant *standin.Grant, storage string) (*site,
 func (s *site) killAtRandom() *fleet.Killer {
 	s.t.Helper()
 	until := time.Now().Add(30 * time.Second)
-	s.killer.Begin(s.Fleet, 3, 0)
+	// Somebody must live until a claim that was left counts as abandoned.
+	every, apart := 3, 8*time.Second
+	if *kills > 0 {
+		every, apart = 8, 16*time.Second
+	}
+	s.killer.Begin(s.Fleet, every, 0)
 	for *kills == 0 && time.Now().Before(until) || s.killer.Kills() < *kills {
 		s.killer.Kill(s.t.Context())
-		s.killer.Pause(s.t.Context(), 8*time.Second)
+		s.killer.Pause(s.t.Context(), apart)
 	}
 	if err := s.killer.End(); err != nil {
 		s.t.Error(err)
