@@ -12,7 +12,7 @@ import (
 
 // dress copies a request, without the client's credentials, and with the model's
 // upstream name. The request itself stays as it is: error routes and retries must
-// not see the token (case U06). Header, place and token of a provider without a
+// not see the token. Header, place and token of a provider without a
 // base_url are set here; those of one with a base_url are for the transport to
 // set, where no other module sees them.
 func (h *Handler) dress(r *http.Request, l *lease, q *query, holder keyHolder) (*http.Request, error) {
@@ -48,7 +48,7 @@ func (h *Handler) dress(r *http.Request, l *lease, q *query, holder keyHolder) (
 	return copied, nil
 }
 
-// passOn copies a request that is no provider's, without the client's key of
+// passOn copies a request that goes to no provider, without the client's key of
 // this gateway.
 func (h *Handler) passOn(r *http.Request, l *lease, holder keyHolder) (*http.Request, error) {
 	copied := r.WithContext(l)
@@ -81,7 +81,7 @@ func undress(copied *http.Request, earlier *lease) {
 	p.removeToken(copied)
 }
 
-// setQuery sets the query of a request. Its URL may be that of others, too, so it
+// setQuery sets the query of a request. Others may share its URL, so it
 // is copied.
 func setQuery(r *http.Request, query string) {
 	if query == r.URL.RawQuery {

@@ -21,7 +21,7 @@ type problem struct {
 	message string
 	// retryAt is when it makes sense to try again; zero if nothing is known.
 	retryAt time.Time
-	// final tells SDKs that trying again is of no use.
+	// final tells SDKs not to try again.
 	final bool
 	cause error
 }
@@ -85,8 +85,8 @@ func (p *problem) setHeaders(header http.Header) {
 	}
 }
 
-// write sets the header of an answer and returns its body. The id is that of the
-// request.
+// write sets the header of an answer and returns its body. The id is the
+// request's.
 func (p *problem) write(header http.Header, id string) []byte {
 	p.setHeaders(header)
 	header.Set("Content-Type", "application/json")

@@ -22,7 +22,7 @@ var errTokenWait = errors.New("token_wait has passed; the token request goes on"
 
 // tokenProblem says why there is no token. The authorization server's words
 // stay with the operator; a client's own key is never blamed, so nothing of
-// this is a 401 (case X05). The context is that of the request.
+// this is a 401. The context is the request's.
 func tokenProblem(ctx context.Context, provider string, err error) error {
 	p := &problem{kind: llm.TypeOAuth2Authentication, cause: err}
 	var failed *tokens.AuthenticationError
@@ -44,14 +44,14 @@ func tokenProblem(ctx context.Context, provider string, err error) error {
 			p.message = fmt.Sprintf("the gateway's storage, which the token of provider %s needs, is unavailable", provider)
 		case failed.Temporary():
 			p.status = http.StatusBadGateway
-			p.message = fmt.Sprintf("no usable token of provider %s came", provider)
+			p.message = fmt.Sprintf("the token endpoint of provider %s returned no usable token", provider)
 		default:
 			p.status, p.final = http.StatusBadGateway, true
-			p.message = fmt.Sprintf("the gateway could not obtain an access token for provider %s (%s); its operator must fix this", provider, failed.Code)
+			p.message = fmt.Sprintf("the gateway could not obtain an access token for provider %s (%s); ask the operator of the gateway to fix this", provider, failed.Code)
 		}
 	case errors.As(err, &misconfigured):
 		p.status, p.kind, p.code, p.final = http.StatusInternalServerError, llm.TypeOAuth2Configuration, codeUnresolvedReference, true
-		p.message = fmt.Sprintf("the configuration of provider %s refers to a file, a key or a variable that cannot be used; the operator of the gateway must fix this", provider)
+		p.message = fmt.Sprintf("the configuration of provider %s refers to a file, a key or a variable that cannot be used; ask the operator of the gateway to fix this", provider)
 	case errors.Is(err, errTokenWait):
 		p.status, p.code = http.StatusGatewayTimeout, tokens.CodeTimeout
 		p.message = fmt.Sprintf("no access token for provider %s arrived in time", provider)
@@ -68,18 +68,18 @@ func (l *lease) failure(err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	if l.handedOver {
+	if l.progress == handedOver {
 		return err
 	}
 	if broken := l.message.Failure(); broken != nil {
 		return requestProblem(broken)
 	}
 	failed, proxied := proxyError(err)
-	bound := l.bound() && !l.taken
+	bound := l.bound() && l.progress < inTransport
 	switch {
-	case proxied && l.stranded && failed.StatusCode == http.StatusServiceUnavailable:
+	case proxied && l.progress == upstreamMissing && failed.StatusCode == http.StatusServiceUnavailable:
 		return noUpstream(l.provider(), failed.Err)
-	case proxied && bound && !(l.located && failed.StatusCode == http.StatusServiceUnavailable), bound && l.message.Tried():
+	case proxied && bound && !(l.progress == upstreamFound && failed.StatusCode == http.StatusServiceUnavailable), bound && l.message.Tried():
 		return transportRequired(l, err)
 	case proxied:
 		return l.upstreamProblem(failed)
@@ -147,11 +147,11 @@ func withHint(err error) error {
 func upstreamUnauthorized(p *provider, final bool) error {
 	refused := &problem{
 		status: http.StatusBadGateway, kind: llm.TypeUpstream, code: codeUpstreamUnauthorized, final: final,
-		message: fmt.Sprintf("the LLM of provider %s refuses the gateway's access token; the operator of the gateway must fix this", p.name),
+		message: fmt.Sprintf("the LLM of provider %s refuses the gateway's access token; ask the operator of the gateway to fix this", p.name),
 	}
 	if !final {
 		refused.status, refused.retryAt = http.StatusServiceUnavailable, time.Now().Add(refusedRetry)
-		refused.message = fmt.Sprintf("the LLM of provider %s refuses the gateway's access token, and this request was not tried with a new one; try again, and if it lasts, the operator of the gateway must fix this", p.name)
+		refused.message = fmt.Sprintf("the LLM of provider %s refuses the gateway's access token, and this request was not tried with a new one; try again, and if it lasts, ask the operator of the gateway to fix this", p.name)
 	}
 	return refused
 }
@@ -171,16 +171,16 @@ func misrouted(code, message string, cause error) *problem {
 // transportRequired is a request that cannot get to its provider's base_url.
 func transportRequired(l *lease, cause error) *problem {
 	missing := "`dynamic oauth2_llm` and `transport oauth2_llm`"
-	switch {
-	case l.located:
+	switch l.progress {
+	case upstreamFound:
 		missing = "`transport oauth2_llm`"
-	case l.taken:
+	case inTransport:
 		missing = "`dynamic oauth2_llm`"
 	}
 	if failed, ok := errors.AsType[caddyhttp.HandlerError](cause); ok {
 		cause = failed.Err
 	}
-	return misrouted(codeTransportRequired, fmt.Sprintf("provider %s has a base_url, and the reverse_proxy behind oauth2_llm lacks %s; the operator of the gateway must fix this", l.provider().name, missing), cause)
+	return misrouted(codeTransportRequired, fmt.Sprintf("provider %s has a base_url, and the reverse_proxy behind oauth2_llm lacks %s; ask the operator of the gateway to fix this", l.provider().name, missing), cause)
 }
 
 func noUpstream(p *provider, cause error) *problem {
@@ -188,5 +188,5 @@ func noUpstream(p *provider, cause error) *problem {
 	if p != nil {
 		who = fmt.Sprintf("provider %s has no base_url", p.name)
 	}
-	return misrouted(codeNoUpstream, who+", and reverse_proxy has no static upstream; the operator of the gateway must fix this", cause)
+	return misrouted(codeNoUpstream, who+", and reverse_proxy has no static upstream; ask the operator of the gateway to fix this", cause)
 }

@@ -166,17 +166,17 @@ func TestAnUpstreamThatTLSRefusesComesWithAHint(t *testing.T) {
 func TestAReverseProxyThatDoesNotFitIsToldWhatItLacks(t *testing.T) {
 	base := &url.URL{Scheme: "https", Host: "llm.example.com"}
 	for name, test := range map[string]struct {
-		located, taken bool
-		says           string
+		progress progress
+		says     string
 	}{
-		"both":          {false, false, "lacks `dynamic oauth2_llm` and `transport oauth2_llm`"},
-		"the transport": {true, false, "lacks `transport oauth2_llm`"},
-		"the source":    {false, true, "lacks `dynamic oauth2_llm`"},
+		"both":          {prepared, "lacks `dynamic oauth2_llm` and `transport oauth2_llm`"},
+		"the transport": {upstreamFound, "lacks `transport oauth2_llm`"},
+		"the source":    {inTransport, "lacks `dynamic oauth2_llm`"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := noted(&Handler{logger: zap.NewNop()}, &provider{name: "corp", placeholder: "corp"})
 			l.route.target.base = base
-			l.located, l.taken = test.located, test.taken
+			l.progress = test.progress
 			cause := errors.New("cause")
 			p := transportRequired(l, caddyhttp.HandlerError{Err: cause, StatusCode: 502})
 			if p.status != 500 || p.code != "transport_required" || !p.final || !strings.Contains(p.message, test.says) || !errors.Is(p, cause) {

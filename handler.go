@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
 )
@@ -71,7 +72,7 @@ type Handler struct {
 	// Other names of models: `<provider>/<model>` by a name without "/".
 	Aliases map[string]string `json:"aliases,omitempty"`
 
-	// What to do with a model whose prefix is no provider: `reject` (404, the
+	// What to do with a model whose prefix names no provider: `reject` (404, the
 	// default), `pass` (forward the request untouched, with the client's own
 	// credentials but for its key of this gateway), or `default` (the default
 	// provider, the model as it is).
@@ -111,10 +112,10 @@ type Handler struct {
 	providers  map[string]*provider
 	filters    map[string]*credentialFilter // by provider
 	// misroutes bounds the log lines about a reverse_proxy that does not fit.
-	misroutes occasion
+	misroutes *rate.Limiter
 	// troubles bounds those about upstreams of requests that are passed on, overloads
 	// those about bodies that take more memory than held_bodies allows.
-	troubles, overloads occasion
+	troubles, overloads *rate.Limiter
 }
 
 const (
@@ -128,7 +129,7 @@ const (
 	defaultMaxBody   = 32 << 20
 	defaultTokenWait = 15 * time.Second
 
-	// defaultConfigFile is the seed's, read where nothing is declared at all.
+	// defaultConfigFile is read where nothing is declared at all, as CrewAI does.
 	defaultConfigFile = "litellm_config.json"
 )
 
@@ -143,6 +144,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision joins the handler with its providers. It does not touch the network.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
+	h.misroutes, h.troubles, h.overloads = newLogLimiter(), newLogLimiter(), newLogLimiter()
 	module, err := ctx.App(appName)
 	if err != nil {
 		return err
@@ -214,7 +216,7 @@ func (h *Handler) prepareFilters() {
 func (h *Handler) Validate() error {
 	for _, reference := range []struct{ option, name string }{{"provider", h.Provider}, {"default_provider", h.DefaultProvider}} {
 		if reference.name != "" && h.providers[reference.name] == nil {
-			return &config.ConfigurationError{Provider: reference.name, Field: reference.option, Err: errors.New("no provider of this name is declared")}
+			return &config.ConfigurationError{Provider: reference.name, Field: reference.option, Err: h.undeclared(reference.name)}
 		}
 	}
 	if p := h.providers[h.Provider]; p != nil && p.bound() && (p.bases.Default == nil || p.bases.Default.HasModel()) {
@@ -246,13 +248,21 @@ func (h *Handler) Validate() error {
 	}
 	for _, name := range h.KeepHeaders {
 		if !config.IsHeaderName(name) {
-			return errors.New("keep_header must hold names of headers, such as Cookie")
+			return errors.New("keep_header: invalid header name; write one such as Cookie")
 		}
 		if isOverride(name) {
 			return fmt.Errorf("keep_header: %s is never forwarded, because it can make another request of one; remove it", name)
 		}
 	}
 	return nil
+}
+
+// undeclared is the error about a provider that nobody has declared.
+func (h *Handler) undeclared(name string) error {
+	if guess := config.Nearest(name, slices.Sorted(maps.Keys(h.providers))); guess != "" {
+		return fmt.Errorf("no provider of this name is declared; did you mean %s?", guess)
+	}
+	return errors.New("no provider of this name is declared")
 }
 
 // validateKeyModels refuses models of providers that are not declared.
@@ -265,7 +275,7 @@ func (h *Handler) validateKeyModels() error {
 			case !slash:
 				return clientKeyError(name, errors.New("models must be written as PROVIDER/MODEL, in which * stands for anything"))
 			case h.providers[provider] == nil:
-				return &config.ConfigurationError{Provider: provider, Field: "client_key " + name + " models", Err: errors.New("no provider of this name is declared")}
+				return &config.ConfigurationError{Provider: provider, Field: "client_key " + name + " models", Err: h.undeclared(provider)}
 			}
 		}
 	}

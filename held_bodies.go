@@ -2,8 +2,8 @@ package oauth2llm
 
 import "github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 
-// heldBodies bounds the memory of all bodies that are held, those of earlier
-// configurations too.
+// heldBodies bounds the memory of all bodies that are held, also of requests of
+// earlier configurations.
 var heldBodies message.Budget
 
 // defaultHeldBodies is held_bodies where it is not set, in bytes.

@@ -44,11 +44,27 @@ type lease struct {
 	replaced     *message.Message
 	replacedBody any
 
-	// taken says that the transport has got the request, located that the
-	// upstream source has given the provider's address, and stranded that there
-	// is none; handedOver that a later directive has the request.
-	taken, located, stranded, handedOver bool
+	progress progress
 }
+
+// A progress is how far a request has come behind the handler.
+type progress uint8
+
+const (
+	// prepared: the handler has forwarded the request, or is about to.
+	prepared progress = iota
+	// upstreamMissing: the upstream source has found no address for it.
+	upstreamMissing
+	// upstreamFound: the upstream source has returned the provider's address.
+	upstreamFound
+	// inTransport: `transport oauth2_llm` has got it.
+	inTransport
+	// handedOver: a later directive has got it.
+	handedOver
+)
+
+// reach notes how far the request has come. A retry begins no earlier stage anew.
+func (l *lease) reach(p progress) { l.progress = max(l.progress, p) }
 
 // newLease makes the lease of a request. The message takes the request's body.
 func (h *Handler) newLease(w http.ResponseWriter, r *http.Request) *lease {
@@ -74,7 +90,7 @@ const leftBody = "http." + appName + ".left.body"
 // answer says nothing about this one's token.
 func (l *lease) handOver() {
 	l.noticeRejection()
-	l.handedOver = true
+	l.reach(handedOver)
 }
 
 // requestID is Caddy's own id of a request, {http.request.uuid}, by which an operator

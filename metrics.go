@@ -45,8 +45,8 @@ func registerMetrics(ctx caddy.Context) error {
 	return err
 }
 
-// count counts a request by what became of it. The error is that of another
-// handler, which answers it elsewhere. A request that is not finished ended in a
+// count counts a request by what became of it. The error is another
+// handler's, which answers it elsewhere. A request that is not finished ended in a
 // panic, with which reverse_proxy breaks off what its upstream or client broke off.
 func (l *lease) count(finished bool, err error) {
 	client := ""

@@ -57,7 +57,7 @@ func newCatalog(providers map[string]*provider, aliases map[string]string, now t
 		p := providers[name]
 		switch {
 		case alias == "" || strings.Contains(alias, "/"):
-			return nil, aliasError(alias, "an alias must have a name without a slash")
+			return nil, aliasError(alias, "the name of an alias must not be empty and must not contain a slash")
 		case !ok || model == "":
 			return nil, aliasError(alias, "must be written as PROVIDER/MODEL")
 		case p == nil:
@@ -122,8 +122,8 @@ func (c *catalog) entryOf(id string, ref modelRef) listedModel {
 	return listedModel{llm.ModelInfo{ID: id, OwnedBy: ref.provider.name, Created: c.created}, ref}
 }
 
-// retrieve is a model that a client may use as JSON, by its own name or by that of
-// its provider and itself; nil if it is not listed.
+// retrieve returns a model that a client may use as JSON, found as `<model>` or as
+// `<provider>/<model>`; nil if it is not listed.
 func (c *catalog) retrieve(client *clientKey, name string, ref modelRef) []byte {
 	for _, id := range [...]string{name, ref.provider.name + "/" + ref.model} {
 		for _, model := range c.allowed(client) {
@@ -177,7 +177,7 @@ func joinNames(providers []*provider, model string) string {
 	return strings.Join(names, ", ")
 }
 
-// unknown decides about a model whose prefix is no provider (case B25).
+// unknown decides about a model whose prefix names no provider.
 func (h *Handler) unknown(client *clientKey, name, prefix, rest string) (modelRef, error) {
 	switch h.UnknownModel {
 	case unknownModelPass:
@@ -210,7 +210,7 @@ func (h *Handler) withoutModel(q *query) (modelRef, error) {
 	return modelRef{}, requestProblem(refused)
 }
 
-// modelNotFound refuses a model whose prefix is no provider. It guesses which
+// modelNotFound refuses a model whose prefix names no provider. It guesses which
 // provider was meant, of those that the client may use.
 func (h *Handler) modelNotFound(client *clientKey, prefix, rest string) error {
 	message := "the model does not begin with the name of a provider of this gateway; name it as <provider>/<model>"

@@ -222,7 +222,7 @@ func TestKeepPrefixKeepsTheProvidersName(t *testing.T) {
 
 func TestWrongAliasesAndModelsOfKeysAreRefused(t *testing.T) {
 	for name, test := range map[string]struct{ handler, says string }{
-		"an alias with a slash":                  {`{"aliases":{"a/b":"a/small"}}`, "without a slash"},
+		"an alias with a slash":                  {`{"aliases":{"a/b":"a/small"}}`, "must not contain a slash"},
 		"an alias of no provider":                {`{"aliases":{"x":"z/small"}}`, "alias x: provider z is not declared"},
 		"an alias of a model that is not listed": {`{"aliases":{"x":"a/gpt-5"}}`, "alias x: provider a does not offer this model"},
 		"an alias without a model":               {`{"aliases":{"x":"a/"}}`, "alias x: must be written as PROVIDER/MODEL"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
@@ -62,9 +63,9 @@ type provider struct {
 
 	authorization atomic.Pointer[fieldValue]
 	// refusals bounds the log lines about an upstream that refuses tokens.
-	refusals occasion
+	refusals *rate.Limiter
 	// troubles bounds those about an upstream that cannot be reached.
-	troubles occasion
+	troubles *rate.Limiter
 }
 
 // A fieldValue is a token as it stands in a header.
@@ -138,6 +139,8 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 		place:    definition.EffectivePlace(),
 		headerUp: headerUp,
 		bases:    bases,
+		refusals: newLogLimiter(),
+		troubles: newLogLimiter(),
 		dials:    make(map[*config.BaseURL]string),
 	}
 	if transport != nil {

@@ -25,7 +25,7 @@ func notAllowed(code, message string) error {
 }
 
 func pathNotAllowed() error {
-	return notAllowed(codePathNotAllowed, "this path is not among those that the provider may be used for")
+	return notAllowed(codePathNotAllowed, "the provider may not be used for this path")
 }
 
 // pathNeedsProvider refuses a path that may reach more than the models that a key

@@ -36,8 +36,8 @@ func (c *connections) netHTTP() *http.Transport {
 	return transport.Transport
 }
 
-// fresh gives a transport that uses no connection again that may be dead, as far as
-// there is one. HTTP/2 notices by itself; its connections are shared with the other.
+// fresh returns a transport that does not reuse a connection that may be dead, where
+// one can be had. HTTP/2 notices dead connections, so its connections are shared.
 func (c *connections) fresh() http.RoundTripper {
 	transport := c.netHTTP()
 	if transport == nil {
@@ -77,14 +77,13 @@ func (c *connections) exchange(out *http.Request, body *message.Message, gate *m
 		return nil, err
 	case sent != nil && sent.Load(), gate.Delivered():
 		// The cause must not be found: reverse_proxy sends a request once more whose
-		// connection could not be dialed, which may be that of the repeat.
+		// connection could not be dialed, which may be the repeat's.
 		return nil, fmt.Errorf("%w: %v", message.ErrNoAnswer, err) //nolint:errorlint // see above
 	}
 	return nil, err
 }
 
-// saysWhy reports whether an error is that of something else than a connection that
-// was lost: a timeout, or a server that did not like what was sent in TLS's
+// saysWhy reports whether an error has another cause than a lost connection: a timeout, or a server that did not like what was sent in TLS's
 // handshake, which over TLS 1.3 is learned after it.
 func saysWhy(err error) bool {
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {

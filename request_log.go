@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/time/rate"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
@@ -62,11 +63,11 @@ func (l *lease) note(p *problem) {
 	l.replacer.Set("http.oauth2_llm.error.code", p.code)
 	level := zapcore.DebugLevel
 	switch {
-	case p.code == codeOverloaded && l.handler.overloads.now():
+	case p.code == codeOverloaded && l.handler.overloads.Allow():
 		level = zapcore.ErrorLevel
 	case p.cause == nil:
-	case p.kind == llm.TypeUpstream && l.troubles().now(),
-		(p.code == codeTransportRequired || p.code == codeNoUpstream) && l.handler.misroutes.now():
+	case p.kind == llm.TypeUpstream && l.troubles().Allow(),
+		(p.code == codeTransportRequired || p.code == codeNoUpstream) && l.handler.misroutes.Allow():
 		level = zapcore.ErrorLevel
 	}
 	if c := l.handler.logger.Check(level, "request failed"); c != nil {
@@ -77,9 +78,9 @@ func (l *lease) note(p *problem) {
 }
 
 // troubles bounds the log lines about the LLM of the request's provider.
-func (l *lease) troubles() *occasion {
+func (l *lease) troubles() *rate.Limiter {
 	if p := l.provider(); p != nil {
-		return &p.troubles
+		return p.troubles
 	}
-	return &l.handler.troubles
+	return l.handler.troubles
 }

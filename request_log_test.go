@@ -1,6 +1,7 @@
 package oauth2llm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/time/rate"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
@@ -40,11 +42,18 @@ func TestTheAccessLogSaysWhatIsKnownOfARequest(t *testing.T) {
 // noted is a lease of a request to a provider, nil for one that is passed on, and
 // the log of its handler.
 func noted(h *Handler, p *provider) *lease {
+	h.misroutes, h.troubles, h.overloads = orNewLimiter(h.misroutes), orNewLimiter(h.troubles), orNewLimiter(h.overloads)
+	if p != nil {
+		p.refusals, p.troubles = orNewLimiter(p.refusals), orNewLimiter(p.troubles)
+	}
 	l := &lease{Context: context.Background(), handler: h, replacer: caddy.NewReplacer()}
 	l.route.target.provider = p
 	l.announce()
 	return l
 }
+
+// orNewLimiter is a limiter for what was made without Provision.
+func orNewLimiter(limiter *rate.Limiter) *rate.Limiter { return cmp.Or(limiter, newLogLimiter()) }
 
 // unreachable is what becomes of reverse_proxy's error about an LLM that is down.
 func unreachable(l *lease) *problem {

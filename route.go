@@ -84,7 +84,7 @@ func (h *Handler) read(r *http.Request, l *lease) (query, error) {
 // readBody looks for the model in the body.
 func (h *Handler) readBody(r *http.Request, l *lease, q *query) error {
 	if r.ContentLength == 0 {
-		// Caddy wraps every body, also the one that there is not.
+		// Caddy wraps every body, a missing one too.
 		if _, err := l.message.Look(true, h.MaxBody); err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (h *Handler) readBody(r *http.Request, l *lease, q *query) error {
 }
 
 // decide says what becomes of a request. Nothing else in a request chooses a
-// provider, a URL or a token (case H11). It reads no body, no clock and no token,
+// provider, a URL or a token. It reads no body, no clock and no token,
 // and changes nothing; with an error the route is zero.
 func (h *Handler) decide(q *query) (route, error) {
 	if h.Provider == "" && llm.IsModelList(q.method, q.url.Path) {
@@ -140,7 +140,7 @@ func (h *Handler) decide(q *query) (route, error) {
 	if ref.provider != nil && q.distrusted != nil {
 		return route{}, requestProblem(q.distrusted)
 	}
-	upstream, err := h.grant(q, ref)
+	upstream, err := h.authorize(q, ref)
 	switch {
 	case err != nil:
 		return route{}, err
@@ -152,7 +152,7 @@ func (h *Handler) decide(q *query) (route, error) {
 			return route{reply: reply}, nil
 		}
 	}
-	// As the client has escaped it (case P01).
+	// As the client has escaped it: decoding could turn one path into another.
 	if paths := ref.provider.definition.Paths; len(paths) > 0 && !matchesAny(paths, q.url.EscapedPath()) {
 		return route{}, pathNotAllowed()
 	}
@@ -181,13 +181,13 @@ func (h *Handler) choose(q *query) (modelRef, error) {
 	return h.resolve(q.client, q.found.Name, prefix, rest, prefixed)
 }
 
-// grant says whether a client may have what it asks for, and what the upstream
-// calls it. A client that may use some models of a provider may not use what
+// authorize checks whether a client may use what it asks for, and returns the
+// upstream's name of the model. A client that may use some models of a provider may not use what
 // reaches more than the model that it names.
-func (h *Handler) grant(q *query, ref modelRef) (upstream string, err error) {
+func (h *Handler) authorize(q *query, ref modelRef) (upstream string, err error) {
 	p := ref.provider
 	if p == nil {
-		return "", h.grantUntouched(q)
+		return "", h.authorizeUntouched(q)
 	}
 	switch {
 	case !q.client.mayUse(p.name, ref.model):
@@ -210,8 +210,8 @@ func (h *Handler) grant(q *query, ref modelRef) (upstream string, err error) {
 	return upstream, nil
 }
 
-// grantUntouched says whether a client may have a request passed on.
-func (h *Handler) grantUntouched(q *query) error {
+// authorizeUntouched checks whether a client may have a request passed on.
+func (h *Handler) authorizeUntouched(q *query) error {
 	switch {
 	case q.client == nil || q.client.models == nil || slices.Contains(q.client.models, "*"):
 		return nil

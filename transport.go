@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 )
@@ -19,8 +20,8 @@ import (
 func init() { caddy.RegisterModule(new(Transport)) }
 
 // Transport sends LLM requests to their providers. It points a request at its
-// provider's `base_url` and sets the provider's headers, behind those of
-// `reverse_proxy`, and a token that is valid at that moment, at each try of
+// provider's `base_url` and sets the provider's headers, after `reverse_proxy` has
+// set its own, and a token that is valid at that moment, at each try of
 // `lb_retries` and `lb_try_duration` anew.
 //
 // If the LLM refuses the token, with a 401 or with another 4xx that says
@@ -52,7 +53,8 @@ type Transport struct {
 	// parent is the reverse_proxy that this is part of.
 	parent *reverseproxy.Handler
 	logger *zap.Logger
-	strays occasion
+	// strays bounds the log lines about requests that no directive has handled.
+	strays *rate.Limiter
 }
 
 // idleConnections are kept for each host. Caddy keeps 32: an LLM gateway has
@@ -79,6 +81,7 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Provision prepares the connections to upstreams. It opens none.
 func (t *Transport) Provision(ctx caddy.Context) error {
 	t.logger = ctx.Logger()
+	t.strays = newLogLimiter()
 	t.parent = proxyAround(ctx)
 	t.plain.RoundTripper = &t.HTTPTransport
 	if t.KeepAlive == nil {
@@ -120,7 +123,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if l == nil {
 		return t.stray(r)
 	}
-	l.taken = true
+	l.reach(inTransport)
 	if l.provider() == nil {
 		return t.HTTPTransport.RoundTrip(r)
 	}
@@ -144,7 +147,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.run(l, r, body)
 }
 
-// bodyOf is the body that reverse_proxy wants to have sent, nil if there is none:
+// bodyOf is the body that reverse_proxy wants to have sent, nil without one:
 // the lease's, or one that another handler has put in its place.
 func (l *lease) bodyOf(r *http.Request) (*message.Message, error) {
 	switch {
@@ -197,10 +200,10 @@ func (t *Transport) stray(r *http.Request) (*http.Response, error) {
 		return t.HTTPTransport.RoundTrip(r)
 	}
 	closeBody(r)
-	if t.strays.now() {
+	if t.strays.Allow() {
 		t.logger.Error("transport oauth2_llm refuses a request that no oauth2_llm directive has handled: write oauth2_llm before this reverse_proxy, for the same requests")
 	}
-	return misrouted(codeTransportRequired, "this request was not handled by oauth2_llm before it was forwarded; the operator of the gateway must fix this", nil).response(r), nil
+	return misrouted(codeTransportRequired, "this request was not handled by oauth2_llm before it was forwarded; ask the operator of the gateway to fix this", nil).response(r), nil
 }
 
 // Interface guards

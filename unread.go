@@ -56,7 +56,7 @@ func (l *lease) settle(r *http.Request) {
 }
 
 // isBuffered reports whether an answer whose header was written stays with a
-// ResponseRecorder of Caddy's, such as that of `intercept`, until the handler
+// ResponseRecorder of Caddy's, such as the one of `intercept`, until the handler
 // returns.
 func isBuffered(w http.ResponseWriter) bool {
 	for {

@@ -10,9 +10,9 @@ import (
 
 func init() { caddy.RegisterModule(new(Upstreams)) }
 
-// Upstreams gives `reverse_proxy` the address of the request's provider: the
+// Upstreams tells `reverse_proxy` the address of the request's provider: the
 // host of its `base_url`. For a provider without one, and for requests that are
-// passed on, it gives the static upstreams of the same `reverse_proxy`.
+// passed on, it returns the static upstreams of the same `reverse_proxy`.
 //
 // Use it together with `transport oauth2_llm`: nothing else gets the token and the
 // body of a provider with a `base_url`.
@@ -64,7 +64,7 @@ const nowhere = "no-oauth2-llm-directive-before-this-reverse-proxy.invalid:1"
 func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	l := leaseOf(r.Context())
 	if l != nil && l.bound() {
-		l.located = true
+		l.reach(upstreamFound)
 		return []*reverseproxy.Upstream{{Dial: l.route.target.dial}}, nil
 	}
 	var static reverseproxy.UpstreamPool
@@ -72,14 +72,14 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 		static = u.parent.Upstreams
 	}
 	switch {
-	case l != nil:
-		l.stranded = len(static) == 0
+	case l != nil && len(static) == 0:
+		l.reach(upstreamMissing)
 	case len(static) == 0:
 		// No directive has handled the request. The transport says so; nothing else
 		// gets far with this.
 		return []*reverseproxy.Upstream{{Dial: nowhere}}, nil
 	}
-	// An error would make reverse_proxy fall back to them by itself, with a line
+	// An error would make reverse_proxy fall back to them, with a line
 	// in the log for each request. Copies do not know what active health checks
 	// have found out.
 	var upstreams []*reverseproxy.Upstream

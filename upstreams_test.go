@@ -38,28 +38,28 @@ func TestTheUpstreamIsTheProvidersOrAStaticOne(t *testing.T) {
 	bound := &lease{route: route{target: target{provider: new(provider), base: &url.URL{Scheme: "https", Host: "llm.example.com"}, dial: "llm.example.com:443"}}}
 	static := &reverseproxy.Handler{Upstreams: reverseproxy.UpstreamPool{{Dial: "one:80"}, {Dial: "two:80", MaxRequests: 3}}}
 	for name, test := range map[string]struct {
-		parent            *reverseproxy.Handler
-		lease             *lease
-		want              []string
-		located, stranded bool
+		parent   *reverseproxy.Handler
+		lease    *lease
+		want     []string
+		progress progress
 	}{
-		"a provider with a base_url":               {static, leaseLike(bound), []string{"llm.example.com:443"}, true, false},
-		"the same without static upstreams":        {&reverseproxy.Handler{}, leaseLike(bound), []string{"llm.example.com:443"}, true, false},
-		"a provider without one":                   {static, leaseLike(unbound), []string{"one:80", "two:80"}, false, false},
-		"a request that is passed on":              {static, new(lease), []string{"one:80", "two:80"}, false, false},
-		"no directive":                             {static, nil, []string{"one:80", "two:80"}, false, false},
-		"a provider without any upstream":          {&reverseproxy.Handler{}, leaseLike(unbound), nil, false, true},
-		"a request that cannot be passed on":       {&reverseproxy.Handler{}, new(lease), nil, false, true},
-		"a source that is in no reverse_proxy":     {nil, leaseLike(unbound), nil, false, true},
-		"no directive and no upstream for nothing": {&reverseproxy.Handler{}, nil, []string{nowhere}, false, false},
+		"a provider with a base_url":               {static, leaseLike(bound), []string{"llm.example.com:443"}, upstreamFound},
+		"the same without static upstreams":        {&reverseproxy.Handler{}, leaseLike(bound), []string{"llm.example.com:443"}, upstreamFound},
+		"a provider without one":                   {static, leaseLike(unbound), []string{"one:80", "two:80"}, prepared},
+		"a request that is passed on":              {static, new(lease), []string{"one:80", "two:80"}, prepared},
+		"no directive":                             {static, nil, []string{"one:80", "two:80"}, prepared},
+		"a provider without any upstream":          {&reverseproxy.Handler{}, leaseLike(unbound), nil, upstreamMissing},
+		"a request that cannot be passed on":       {&reverseproxy.Handler{}, new(lease), nil, upstreamMissing},
+		"a source that is in no reverse_proxy":     {nil, leaseLike(unbound), nil, upstreamMissing},
+		"no directive and no upstream for nothing": {&reverseproxy.Handler{}, nil, []string{nowhere}, prepared},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := &Upstreams{parent: test.parent}
 			if got := addresses(t, u, test.lease); !slices.Equal(got, test.want) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
-			if l := test.lease; l != nil && (l.located != test.located || l.stranded != test.stranded) {
-				t.Errorf("located %v and stranded %v, want %v and %v", l.located, l.stranded, test.located, test.stranded)
+			if l := test.lease; l != nil && l.progress != test.progress {
+				t.Errorf("the request has come to %d, want %d", l.progress, test.progress)
 			}
 		})
 	}

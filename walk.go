@@ -129,7 +129,7 @@ func (l *lease) renew(r *http.Request, follows verdict) error {
 }
 
 // send makes one attempt. The request belongs to reverse_proxy, which may use it
-// again: a copy is changed. Without a message there is no body.
+// again: a copy is changed. A nil message is a request without a body.
 func (t *Transport) send(l *lease, r *http.Request, body *message.Message) (*http.Response, error) {
 	w, to := &l.walk, &l.route.target
 	out := r.WithContext(r.Context())
@@ -149,7 +149,7 @@ func (t *Transport) send(l *lease, r *http.Request, body *message.Message) (*htt
 
 // reportRefusal logs that an upstream refuses a provider's tokens, once in a while.
 func (t *Transport) reportRefusal(l *lease, text string) {
-	if p := l.provider(); p.refusals.now() {
+	if p := l.provider(); p.refusals.Allow() {
 		t.logger.Error("the upstream refuses the provider's token: check scope, audience and base_url",
 			zap.String("provider", p.name), zap.String("upstream_says", tokens.Clean(text, l.walk.token.Value)))
 	}
@@ -162,10 +162,10 @@ const (
 )
 
 // noticeRejection has a token replaced that the upstream refused behind a plain
-// reverse_proxy, so that the next request gets a new one (case U01). The answer
+// reverse_proxy, so that the next request gets a new one. The answer
 // has been passed on already, or a route of handle_response follows.
 func (l *lease) noticeRejection() {
-	if l.provider() == nil || l.bound() || l.taken || l.handedOver {
+	if l.provider() == nil || l.bound() || l.progress >= inTransport {
 		return
 	}
 	value, _ := l.replacer.Get(upstreamStatus)
@@ -178,7 +178,7 @@ func (l *lease) noticeRejection() {
 
 // answerError is the transport's answer in place of the upstream's. An error would
 // count as a failure of the upstream, so it is one only where handle_errors wants
-// it, or where it is no answer to the client.
+// it, or where the client gets no answer.
 func (l *lease) answerError(r *http.Request, err error) (*http.Response, error) {
 	p, ok := errors.AsType[*problem](err)
 	if !ok || l.handler.Errors == errorsHandle {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-func TestAnOccasionComesOnceIn30Seconds(t *testing.T) {
+func TestALogLineThatClientsCauseIsWrittenOnceIn30Seconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var o occasion
+		limiter := newLogLimiter()
 		var lines atomic.Int64
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
-				if o.now() {
+				if limiter.Allow() {
 					lines.Add(1)
 				}
 			})
@@ -24,12 +24,12 @@ func TestAnOccasionComesOnceIn30Seconds(t *testing.T) {
 		if lines.Load() != 1 {
 			t.Errorf("%d of 100 at once", lines.Load())
 		}
-		time.Sleep(occasionInterval - time.Millisecond)
-		if o.now() {
+		time.Sleep(logInterval - time.Millisecond)
+		if limiter.Allow() {
 			t.Error("it came again too soon")
 		}
 		time.Sleep(time.Millisecond)
-		if !o.now() {
+		if !limiter.Allow() {
 			t.Error("it did not come again")
 		}
 	})
