@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/nativejson"
 )
 
 // Handler puts an OAuth2 access token on LLM requests. It checks the client's
@@ -140,6 +141,9 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 		New: func() caddy.Module { return new(Handler) },
 	}
 }
+
+// UnmarshalJSON implements json.Unmarshaler: what is wrong is said by field.
+func (h *Handler) UnmarshalJSON(content []byte) error { return nativejson.Decode(content, h) }
 
 // Provision joins the handler with its providers. It does not touch the network.
 func (h *Handler) Provision(ctx caddy.Context) error {

@@ -210,3 +210,16 @@ func TestAWaitWithoutAUnitIsRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestAMisspeltProviderIsGuessed(t *testing.T) {
+	for field, handler := range map[string]string{
+		"provider":            `{"provider":"Corp"}`,
+		"default_provider":    `{"default_provider":"corpp"}`,
+		"client_key k models": `{"client_keys":{"k":{"key":"0123456789abcdef","models":["corps/*"]}}}`,
+	} {
+		_, err := newHandler(t, corp("http://127.0.0.1:1", ""), handler)
+		if err == nil || !strings.Contains(err.Error(), field+": no provider of this name is declared; did you mean corp?") {
+			t.Errorf("%s: got %v", field, err)
+		}
+	}
+}

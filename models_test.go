@@ -227,6 +227,9 @@ func TestWrongAliasesAndModelsOfKeysAreRefused(t *testing.T) {
 		"an alias of a model that is not listed": {`{"aliases":{"x":"a/gpt-5"}}`, "alias x: provider a does not offer this model"},
 		"an alias without a model":               {`{"aliases":{"x":"a/"}}`, "alias x: must be written as PROVIDER/MODEL"},
 		"a key for no provider":                  {`{"client_keys":{"k":{"key":"v","models":["z/*"]}}}`, "provider z: client_key k models: no provider"},
+		"a provider that is misspelt":            {`{"provider":"aa"}`, "provider aa: provider: no provider of this name is declared"},
+		"a size in place of bytes":               {`{"max_body":"32MiB"}`, "max_body: must be a whole number, not a string"},
+		"a field that is misspelt":               {`{"keep_header":["Cookie"]}`, `"keep_header": unknown field; did you mean keep_headers?`},
 		"a key for a bare model":                 {`{"client_keys":{"k":{"key":"v","models":["gpt-4o"]}}}`, "client_key k: models must be written as PROVIDER/MODEL"},
 		"a hash that is none":                    {`{"client_keys":{"k":{"key":"sha256:abc"}}}`, "client_key k: sha256: must be followed by"},
 	} {

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/nativejson"
 )
 
 func init() {
@@ -100,6 +101,9 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 		New: func() caddy.Module { return new(App) },
 	}
 }
+
+// UnmarshalJSON implements json.Unmarshaler: what is wrong is said by field.
+func (a *App) UnmarshalJSON(content []byte) error { return nativejson.Decode(content, a) }
 
 // Provision loads the app's providers. It does not touch the network.
 func (a *App) Provision(ctx caddy.Context) error {
