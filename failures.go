@@ -172,6 +172,7 @@ func misrouted(code, message string, cause error) *problem {
 func transportRequired(l *lease, cause error) *problem {
 	missing := "`dynamic oauth2_llm` and `transport oauth2_llm`"
 	switch l.progress {
+	default:
 	case upstreamFound:
 		missing = "`transport oauth2_llm`"
 	case inTransport:

@@ -87,8 +87,9 @@ func kindInWords(of reflect.Type) string {
 		return "a list"
 	case reflect.Map, reflect.Struct:
 		return "an object"
+	default:
+		return "a string"
 	}
-	return "a string"
 }
 
 func valueInWords(value string) string {
