@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -82,6 +84,29 @@ func (p *problem) setHeaders(header http.Header) {
 	if temporary || (!p.retryAt.IsZero() && !p.final) {
 		seconds := int(time.Until(p.retryAt)/time.Second) + 1
 		header.Set("Retry-After", strconv.Itoa(min(max(seconds, minimumRetryAfter), maximumRetryAfter)))
+	}
+}
+
+// leftAdvice is the placeholder by which a directive that ends in an error leaves what
+// it tells the client in headers to one in an error route; see left.
+const leftAdvice = "http." + appName + ".left.advice"
+
+// advise sets the headers of a problem that an error route answers.
+func (l *lease) advise(header http.Header, p *problem) {
+	advice := make(http.Header)
+	p.setHeaders(advice)
+	maps.Copy(header, advice)
+	l.replacer.Set(leftAdvice, left[http.Header]{advice})
+}
+
+// withdrawAdvice takes off what an earlier directive has told the client, such as not to
+// try again: the request goes on, and what it is answered then has advice of its own. What
+// an error route has set in its place stays.
+func (l *lease) withdrawAdvice(header http.Header) {
+	for name, values := range leftBy[http.Header](l.replacer, leftAdvice) {
+		if slices.Equal(header[name], values) {
+			delete(header, name)
+		}
 	}
 }
 

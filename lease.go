@@ -86,6 +86,23 @@ func (h *Handler) newLease(w http.ResponseWriter, r *http.Request) *lease {
 // forward_auth does.
 const leftBody = "http." + appName + ".left.body"
 
+// left is what a directive leaves to a later one of the same request. It stands among
+// the placeholders, which are safe to set at any time: a connection that is still being
+// dialed for the request reads Caddy's variables of it. As a text it is nothing.
+type left[T any] struct{ value T }
+
+func (left[T]) String() string { return "" }
+
+// leftBy is what an earlier directive has left, else nothing.
+func leftBy[T any](replacer *caddy.Replacer, key string) (value T) {
+	if set, ok := replacer.Get(key); ok {
+		if left, ok := set.(left[T]); ok {
+			return left.value
+		}
+	}
+	return value
+}
+
 // handOver leaves a request to a later directive. What the upstreams of that one
 // answer says nothing about this one's token.
 func (l *lease) handOver() {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,4 +129,31 @@ func TestOnlyWhatTheOperatorMustKnowIsAnError(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestALogLineThatClientsCauseIsWrittenOnceIn30Seconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limiter := newLogLimiter()
+		var lines atomic.Int64
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				if limiter.Allow() {
+					lines.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if lines.Load() != 1 {
+			t.Errorf("%d of 100 at once", lines.Load())
+		}
+		time.Sleep(logInterval - time.Millisecond)
+		if limiter.Allow() {
+			t.Error("it came again too soon")
+		}
+		time.Sleep(time.Millisecond)
+		if !limiter.Allow() {
+			t.Error("it did not come again")
+		}
+	})
 }
