@@ -1,6 +1,7 @@
 package oauth2llm
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -57,7 +58,7 @@ func (w *caddyfileWriter) provider(p *config.Provider) {
 	case place.Query != "":
 		w.line("place", "query", place.Query)
 	case place.Prefix != nil:
-		w.line("place", "header", p.EffectivePlace().Header, *place.Prefix)
+		w.line("place", "header", cmp.Or(place.Header, "Authorization"), *place.Prefix)
 	default:
 		w.words("place header", strings.Fields(place.Header))
 	}

@@ -45,7 +45,7 @@ func newCatalog(providers map[string]*provider, aliases map[string]string, now t
 	list := func(id string, ref modelRef) { c.listed = append(c.listed, c.entryOf(id, ref)) }
 	for _, name := range slices.Sorted(maps.Keys(providers)) {
 		p := providers[name]
-		for model := range p.definition.Models {
+		for model := range p.declared.Models {
 			if p.lists(model) {
 				c.byModel[model] = append(c.byModel[model], p)
 				list(name+"/"+model, modelRef{provider: p, model: model})

@@ -75,8 +75,7 @@ type Declarations struct {
 // declared reports whether there is anything declared.
 func (d *Declarations) declared() bool { return len(d.ConfigFiles) > 0 || len(d.Providers) > 0 }
 
-// load reads the config files, joins them with the providers beside them, and
-// fills in presets.
+// load reads the config files, and joins them with the providers beside them.
 func (d *Declarations) load() (config.Providers, error) {
 	all := config.Providers{}
 	for _, path := range d.ConfigFiles {
@@ -88,10 +87,7 @@ func (d *Declarations) load() (config.Providers, error) {
 			return nil, err
 		}
 	}
-	if err := all.Complement(d.Providers); err != nil {
-		return nil, err
-	}
-	return all.Expand(config.DefaultEnvironment())
+	return all, all.Complement(d.Providers)
 }
 
 // CaddyModule returns the Caddy module information.
@@ -132,31 +128,30 @@ func (a *App) declare(ctx caddy.Context, declared config.Providers) (map[string]
 	a.mu.Lock()
 	defer a.mu.Unlock()
 
-	visible := make(config.Providers, len(a.own)+len(declared))
+	known := make(map[string]*config.Resolved, len(a.own))
 	for name, p := range a.own {
-		visible[name] = p.definition
+		known[name] = p.resolved
 	}
-	for name, definition := range declared {
-		if known := a.providers[name]; known != nil && !config.Equal(known.definition, definition) {
+	resolved, err := declared.Resolve(a.environment(), known)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(resolved)) {
+		if known := a.providers[name]; known != nil && !config.Equal(known.declared, resolved[name].Declared) {
 			return nil, &config.ConfigurationError{
 				Provider: name,
 				Err:      errors.New("is declared twice, and not with the same fields; declare it once, in the global option"),
 			}
 		}
-		visible[name] = definition
-	}
-	environment := a.environment()
-	if err := visible.Validate(environment); err != nil {
-		return nil, err
 	}
 
 	if result == nil {
 		result = make(map[string]*provider, len(declared))
 	}
 	var added []string
-	for _, name := range slices.Sorted(maps.Keys(declared)) {
+	for _, name := range slices.Sorted(maps.Keys(resolved)) {
 		if a.providers[name] == nil {
-			p, err := newProvider(ctx, name, visible, environment, a.logger, a.ShareTokens)
+			p, err := newProvider(ctx, resolved[name], a.logger, a.ShareTokens)
 			if err != nil {
 				return nil, err
 			}

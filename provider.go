@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -20,8 +19,8 @@ import (
 
 // states holds the tokens of all providers of the process. It outlives every
 // configuration, so that a reload keeps tokens; its keys are fingerprints of
-// all that shapes a token, so that a changed secret never meets an old token
-// (cases L02, L05). It holds nothing that belongs to a configuration.
+// all that shapes a token, so that a changed secret never meets an old token.
+// It holds nothing that belongs to a configuration.
 var states = caddy.NewUsagePool()
 
 // storage is Caddy's storage for all providers of the process, and what the process
@@ -42,13 +41,11 @@ func (*tokenState) GoString() string { return "tokenState" }
 
 // A provider is a provider of one configuration.
 type provider struct {
-	name        string
-	definition  *config.Provider
-	fingerprint string
-	manager     *tokens.Manager
-	unbind      func()
-	// notShared says why its tokens are not shared although they should be.
-	notShared string
+	name     string
+	resolved *config.Resolved
+	declared *config.Provider
+	manager  *tokens.Manager
+	unbind   func()
 	// placeholder is the name as placeholders hold it.
 	placeholder any
 
@@ -74,48 +71,30 @@ type fieldValue struct {
 	value string
 }
 
-// newProvider joins a provider's definition with the state of its tokens.
-func newProvider(ctx caddy.Context, name string, all config.Providers, environment config.Environment, logger *zap.Logger, share bool) (*provider, error) {
-	definition := all[name]
-	fingerprint, err := config.Fingerprint(name, all, environment)
+// newProvider joins a provider with the state of its tokens.
+func newProvider(ctx caddy.Context, resolved *config.Resolved, logger *zap.Logger, share bool) (*provider, error) {
+	name := resolved.Name
+	transport, tokenEndpoint, err := loadTransports(ctx, resolved)
 	if err != nil {
 		return nil, err
 	}
-	headerUp, err := definition.ResolveHeaderUp(name, environment)
-	if err != nil {
-		return nil, err
-	}
-	bases, err := definition.ResolveBaseURLs(name, environment)
-	if err != nil {
-		return nil, err
-	}
-	transport, tokenEndpoint, err := loadTransports(ctx, name, definition, bases)
-	if err != nil {
-		return nil, err
-	}
-	fetcher, err := all.Fetcher(name, environment, logger, func(client *tokens.Client) {
+	fetcher := resolved.Fetcher(logger, func(client *tokens.Client) {
 		client.Storage = &storage
 		if tokenEndpoint != nil {
 			client.Transport = tokenTransport{tokenEndpoint}
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	notShared := ""
 	if share {
-		if fetcher, notShared, err = shareTokens(fetcher, name, all, environment, logger); err != nil {
-			return nil, err
-		}
+		fetcher = shareTokens(fetcher, resolved, logger)
 	}
 	if hint := config.LiteLLMHint(name); hint != "" {
 		logger.Warn(hint, zap.String("provider", name))
 	}
-	for _, warning := range definition.Warnings() {
+	for _, warning := range resolved.Warnings {
 		logger.Warn(warning.Message, zap.String("provider", name), zap.String("field", warning.Field))
 	}
 
-	pooled, _, err := states.LoadOrNew(fingerprint, func() (caddy.Destructor, error) {
+	pooled, _, err := states.LoadOrNew(resolved.Fingerprint, func() (caddy.Destructor, error) {
 		return &tokenState{manager: tokens.NewManager(name)}, nil
 	})
 	if err != nil {
@@ -125,20 +104,19 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	p := &provider{
 		name:        name,
 		placeholder: name,
-		definition:  definition,
-		fingerprint: fingerprint,
+		resolved:    resolved,
+		declared:    resolved.Declared,
 		manager:     state.manager,
-		notShared:   notShared,
 		unbind: state.manager.Bind(&tokens.Binding{
 			Fetcher:       fetcher,
-			Retries:       definition.EffectiveRetries(),
-			RefreshBefore: time.Duration(definition.RefreshBefore),
-			SecretsDigest: all.SecretsDigest(name, environment),
+			Retries:       resolved.Retries,
+			RefreshBefore: resolved.RefreshBefore,
+			SecretsDigest: resolved.SecretsDigest,
 			Logger:        logger,
 		}),
-		place:    definition.EffectivePlace(),
-		headerUp: headerUp,
-		bases:    bases,
+		place:    resolved.Place,
+		headerUp: resolved.HeaderUp,
+		bases:    resolved.BaseURLs,
 		refusals: newLogLimiter(),
 		troubles: newLogLimiter(),
 		dials:    make(map[*config.BaseURL]string),
@@ -146,7 +124,7 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 	if transport != nil {
 		p.upstream = &connections{RoundTripper: transport}
 	}
-	for base := range bases.All {
+	for base := range p.bases.All {
 		p.dials[base] = dialAddress(base.Host())
 	}
 	return p, nil
@@ -155,19 +133,19 @@ func newProvider(ctx caddy.Context, name string, all config.Providers, environme
 // offer says what a model is called upstream, by the name that clients use, and
 // whether the provider offers it.
 func (p *provider) offer(model string) (upstream string, offered bool) {
-	if listed, ok := p.definition.Models[model]; ok && model != config.AnyModel {
+	if listed, ok := p.declared.Models[model]; ok && model != config.AnyModel {
 		if listed.Upstream != "" {
 			return listed.Upstream, true
 		}
 		return model, true
 	}
-	_, wild := p.definition.Models[config.AnyModel]
-	return model, wild || len(p.definition.Models) == 0
+	_, wild := p.declared.Models[config.AnyModel]
+	return model, wild || len(p.declared.Models) == 0
 }
 
 // lists reports whether the provider names the model among those that it offers.
 func (p *provider) lists(model string) bool {
-	_, listed := p.definition.Models[model]
+	_, listed := p.declared.Models[model]
 	return listed && model != config.AnyModel
 }
 
@@ -197,20 +175,20 @@ func (p *provider) target(model, upstream string) (target, error) {
 
 // loadTransports loads the transports of a provider, for its LLM requests and
 // for its token requests; each is nil if there is none.
-func loadTransports(ctx caddy.Context, name string, definition *config.Provider, bases config.BaseURLs) (upstream, tokenEndpoint http.RoundTripper, err error) {
+func loadTransports(ctx caddy.Context, resolved *config.Resolved) (upstream, tokenEndpoint http.RoundTripper, err error) {
 	scheme := ""
-	for base := range bases.All {
+	for base := range resolved.BaseURLs.All {
 		// Options for TLS make sense if any of them speaks it.
 		if scheme != "https" {
 			scheme = base.Host().Scheme
 		}
 	}
-	if upstream, err = loadTransport(ctx, definition.Transport, scheme); err != nil {
-		return nil, nil, &config.ConfigurationError{Provider: name, Field: "transport", Err: err}
+	if upstream, err = loadTransport(ctx, resolved.Declared.Transport, scheme); err != nil {
+		return nil, nil, &config.ConfigurationError{Provider: resolved.Name, Field: "transport", Err: err}
 	}
 	// The scheme of token_url may be in a file, so both are possible.
-	if tokenEndpoint, err = loadTransport(ctx, definition.TokenRequest.Transport, "https"); err != nil {
-		return nil, nil, &config.ConfigurationError{Provider: name, Field: "token_request.transport", Err: err}
+	if tokenEndpoint, err = loadTransport(ctx, resolved.Declared.TokenRequest.Transport, "https"); err != nil {
+		return nil, nil, &config.ConfigurationError{Provider: resolved.Name, Field: "token_request.transport", Err: err}
 	}
 	return upstream, tokenEndpoint, nil
 }
@@ -219,7 +197,7 @@ func loadTransports(ctx caddy.Context, name string, definition *config.Provider,
 // on using it.
 func (p *provider) release() {
 	p.unbind()
-	_, _ = states.Delete(p.fingerprint)
+	_, _ = states.Delete(p.resolved.Fingerprint)
 }
 
 // value is the token as it stands in a header.

@@ -153,7 +153,7 @@ func (h *Handler) decide(q *query) (route, error) {
 		}
 	}
 	// As the client has escaped it: decoding could turn one path into another.
-	if paths := ref.provider.definition.Paths; len(paths) > 0 && !matchesAny(paths, q.url.EscapedPath()) {
+	if paths := ref.provider.declared.Paths; len(paths) > 0 && !matchesAny(paths, q.url.EscapedPath()) {
 		return route{}, pathNotAllowed()
 	}
 	to, err := ref.provider.target(ref.model, upstream)

@@ -2,7 +2,6 @@ package oauth2llm
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -12,21 +11,14 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
-// shareTokens makes a provider's tokens those of all instances. Where they cannot be
-// shared it returns the fetcher itself and says why; a refresh token is kept in the
-// storage for all instances anyway, and the access tokens with it.
-func shareTokens(fetcher tokens.Fetcher, name string, all config.Providers, environment config.Environment, logger *zap.Logger) (shared tokens.Fetcher, reason string, err error) {
-	identity, err := all.Identity(name, environment)
-	if own, ok := errors.AsType[*config.NotShareableError](err); ok {
-		return fetcher, own.Reason, nil
+// shareTokens makes a provider's tokens those of all instances, where they can be
+// shared. A refresh token is kept in the storage for all instances anyway, and the access
+// tokens with it.
+func shareTokens(fetcher tokens.Fetcher, resolved *config.Resolved, logger *zap.Logger) tokens.Fetcher {
+	if resolved.Identity == nil || resolved.Declared.RefreshToken != "" || resolved.Declared.RefreshTokenFile != "" {
+		return fetcher
 	}
-	if err != nil {
-		return nil, "", err
-	}
-	if all[name].RefreshToken != "" || all[name].RefreshTokenFile != "" {
-		return fetcher, "", nil
-	}
-	return &tokens.Shared{Fetcher: fetcher, Storage: &storage, Identity: identity, Provider: name, Logger: logger}, "", nil
+	return &tokens.Shared{Fetcher: fetcher, Storage: &storage, Identity: resolved.Identity, Provider: resolved.Name, Logger: logger}
 }
 
 // logNotShared names the providers whose tokens are not shared although share_tokens
@@ -34,7 +26,7 @@ func shareTokens(fetcher tokens.Fetcher, name string, all config.Providers, envi
 func (a *App) logNotShared(names []string) {
 	var reasons []string
 	for _, name := range names {
-		if reason := a.providers[name].notShared; reason != "" {
+		if reason := a.providers[name].resolved.NotShareable; a.ShareTokens && reason != "" {
 			reasons = append(reasons, name+": "+reason)
 		}
 	}

@@ -14,8 +14,7 @@ import (
 // provider's field.
 type assertion struct {
 	tokens.Assertion
-	provider *Provider
-	name     string
+	request *request
 	// keyField is where the key comes from.
 	keyField string
 
@@ -30,7 +29,7 @@ func (p *Provider) assertion(f *faults, environment Environment, r *request) *as
 		return nil
 	}
 	j := &p.JWT
-	a := &assertion{provider: p, name: f.name, keyField: "jwt.key"}
+	a := &assertion{request: r, keyField: "jwt.key"}
 	read := func(field string, parse func() ([]part, error)) *value {
 		return p.value(f, environment, field, parse, r)
 	}
@@ -193,7 +192,7 @@ func (a *assertion) explain(err error) error {
 	if path != "" {
 		cause = fmt.Errorf("the file %s %w", shownPath(path), cause)
 	}
-	return a.provider.misconfigured(a.name, field, cause)
+	return a.request.misconfigured(field, cause)
 }
 
 // Interface guard

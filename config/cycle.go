@@ -9,12 +9,8 @@ import (
 // A tokenReference is a {token.PROVIDER} in a field.
 type tokenReference struct{ field, provider string }
 
-// tokenReferences lists the tokens that a provider's token request needs.
-func (p *Provider) tokenReferences() []tokenReference {
-	if p == nil {
-		return nil
-	}
-	r, _ := p.request("", Environment{})
+// tokenReferences lists the tokens that a token request needs.
+func (r *request) tokenReferences() []tokenReference {
 	var references []tokenReference
 	for _, v := range r.values() {
 		for _, part := range v.references(partToken) {
@@ -24,25 +20,40 @@ func (p *Provider) tokenReferences() []tokenReference {
 	return references
 }
 
+// needsToken reports whether one of some values cannot be read without the token of
+// another provider.
+func (r *request) needsToken(values ...*value) bool {
+	seen := make(map[*value]bool)
+	var needs func(v *value) bool
+	needs = func(v *value) bool {
+		if v == nil || seen[v] {
+			return false
+		}
+		seen[v] = true
+		return len(v.references(partToken)) > 0 || slices.ContainsFunc(r.partsOf(v), needs)
+	}
+	return slices.ContainsFunc(values, needs)
+}
+
 // checkTokens follows {token.PROVIDER} from provider to provider. One that
 // waits for itself would wait for ever.
-func (p Providers) checkTokens(names ...string) []error {
+func (all requests) checkTokens(names ...string) []error {
 	var errs []error
 	done := make(map[string]bool)
 	var follow func(name string, chain []string)
 	follow = func(name string, chain []string) {
-		if done[name] {
+		if done[name] || all[name] == nil {
 			return
 		}
 		chain = append(chain, name)
-		for _, reference := range p[name].tokenReferences() {
+		for _, reference := range all[name].tokenReferences() {
 			next := reference.provider
 			switch start := slices.Index(chain, next); {
-			case p[next] == nil:
-				errs = append(errs, p[name].misconfigured(name, reference.field, errNotDeclared(next)))
+			case all[next] == nil:
+				errs = append(errs, all[name].misconfigured(reference.field, errNotDeclared(next)))
 			case start >= 0:
 				circle := append(slices.Clone(chain[start:]), next)
-				errs = append(errs, p[name].misconfigured(name, reference.field,
+				errs = append(errs, all[name].misconfigured(reference.field,
 					fmt.Errorf("the providers need each other's tokens: %s", strings.Join(circle, " → "))))
 			default:
 				follow(next, chain)

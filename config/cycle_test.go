@@ -43,7 +43,7 @@ func TestProvidersThatNeedEachOthersTokensAreRefused(t *testing.T) {
 			for name, others := range test.needs {
 				providers[name] = needing(t, others...)
 			}
-			err := providers.Validate(testEnvironment())
+			err := providers.validate(testEnvironment())
 			if len(test.want) == 0 {
 				if err != nil {
 					t.Error(err)
@@ -83,7 +83,7 @@ func TestATokenMayBeNeededInAnyValue(t *testing.T) {
 }
 
 func TestProvidersThatAreNotThereNeedNoTokens(t *testing.T) {
-	err := (Providers{"a": nil, "b": needing(t, "a")}).Validate(testEnvironment())
+	err := (Providers{"a": nil, "b": needing(t, "a")}).validate(testEnvironment())
 	if err == nil || !strings.Contains(err.Error(), "{token.a}: no provider of this name is declared") {
 		t.Errorf("got %v", err)
 	}
@@ -107,18 +107,18 @@ func TestACircleIsFoundInEveryPlace(t *testing.T) {
 				t.Fatal(err)
 			}
 			providers["q"] = valid(t, `"token_request":{"body":{"a":"{token.p}"}}`)
-			if providers, err = providers.Expand(testEnvironment()); err != nil {
+			if providers, err = providers.expand(testEnvironment()); err != nil {
 				t.Fatal(err)
 			}
 			want := "provider q: token_request.body: the providers need each other's tokens: p → q → p"
-			if err := providers.Validate(testEnvironment()); err == nil || !strings.Contains(err.Error(), want) {
+			if err := providers.validate(testEnvironment()); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v", err)
 			}
-			if _, err := Fingerprint("p", providers, testEnvironment()); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := providers.fingerprint("p", testEnvironment()); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("its fingerprint: %v", err)
 			}
 			delete(providers, "q")
-			wantError(t, providers.Validate(testEnvironment()), field, "{token.q}: no provider of this name is declared")
+			wantError(t, providers.validate(testEnvironment()), field, "{token.q}: no provider of this name is declared")
 		})
 	}
 }

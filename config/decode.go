@@ -159,7 +159,7 @@ func (d *decoder) fields(n node, v reflect.Value, path string) {
 	}
 	byName := make(map[string]int)
 	for _, field := range fieldsOf(v.Type()) {
-		byName[jsonName(field)] = field.Index[0]
+		byName[field.name] = field.index
 	}
 	d.each(n, path, func(m member) {
 		index, known := byName[m.name]

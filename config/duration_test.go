@@ -80,12 +80,12 @@ func TestANumberWithoutAUnitIsRefusedInEveryField(t *testing.T) {
 func durationFields(of reflect.Type, path string) []string {
 	var found []string
 	for _, field := range fieldsOf(of) {
-		within := join(path, jsonName(field))
+		within := join(path, field.name)
 		switch {
-		case field.Type == reflect.TypeFor[Duration](), field.Type == reflect.TypeFor[RefreshBefore](), field.Type == reflect.TypeFor[*Skew]():
+		case field.of == reflect.TypeFor[Duration](), field.of == reflect.TypeFor[RefreshBefore](), field.of == reflect.TypeFor[*Skew]():
 			found = append(found, within)
-		case field.Type.Kind() == reflect.Struct:
-			found = append(found, durationFields(field.Type, within)...)
+		case field.of.Kind() == reflect.Struct:
+			found = append(found, durationFields(field.of, within)...)
 		}
 	}
 	return found

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrUnresolvedReference means that a value refers to an environment variable
-// or a file that gives nothing: unset, empty, missing or unreadable.
+// or a file that cannot be used: unset, empty, missing or unreadable.
 var ErrUnresolvedReference = errors.New("unresolved reference")
 
 // A ConfigurationError says what is wrong with a configuration, and where. It
@@ -24,7 +24,7 @@ type ConfigurationError struct {
 	Provider string
 	// Field is the path of the field, such as token_request.timeout.
 	Field string
-	// Err is the cause (the seed's original_error).
+	// Err is the cause.
 	Err error
 }
 
@@ -32,29 +32,16 @@ func (e *ConfigurationError) Error() string {
 	return describe(position{e.File, e.Line, e.Column}, e.Provider, e.Field, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *ConfigurationError) Unwrap() error { return e.Err }
 
-// A ValidationError says that a token_url or a scope is not of the form that
-// it must have. It never shows the value.
-type ValidationError struct {
-	// File is the configuration file, empty where there is none.
-	File string
-	// Line and Column count from 1; 0 where they are not known.
-	Line, Column int
-	// Provider is the provider's name.
-	Provider string
-	// Field is token_url or scope.
-	Field string
-	// Err is the cause (the seed's original_error).
-	Err error
-}
+// A ValidationError says that a token_url, a base_url or a scope is not of the form that
+// it must have. It has the fields of a ConfigurationError, and never shows the value.
+type ValidationError ConfigurationError
 
-func (e *ValidationError) Error() string {
-	return describe(position{e.File, e.Line, e.Column}, e.Provider, e.Field, e.Err)
-}
+func (e *ValidationError) Error() string { return (*ConfigurationError)(e).Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *ValidationError) Unwrap() error { return e.Err }
 
 func describe(at position, provider, field string, err error) string {
@@ -120,6 +107,11 @@ func (p *Provider) misconfigured(name, field string, err error) error {
 	return &ConfigurationError{File: at.file, Line: at.line, Column: at.column, Provider: name, Field: field, Err: err}
 }
 
+// misconfigured makes a ConfigurationError about a field of the request's provider.
+func (r *request) misconfigured(field string, err error) error {
+	return r.provider.misconfigured(r.name, field, err)
+}
+
 // invalid makes a ValidationError about a field of a provider.
 func (p *Provider) invalid(name, field string, err error) error {
 	at := p.where(field)
@@ -163,11 +155,11 @@ func shownPath(path string) string {
 	return path
 }
 
-// A hushed error has a cause whose text may quote what was read.
-type hushed struct {
+// A redacted error has a cause whose text may quote what was read, and does not show it.
+type redacted struct {
 	text  string
 	cause error
 }
 
-func (h *hushed) Error() string { return h.text }
-func (h *hushed) Unwrap() error { return h.cause }
+func (r *redacted) Error() string { return r.text }
+func (r *redacted) Unwrap() error { return r.cause }

@@ -77,16 +77,16 @@ func TestNoErrorShowsAValue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = providers.Validate(testEnvironment())
+			err = providers.validate(testEnvironment())
 			if len(faultyFields(err)) < 15 {
 				t.Errorf("only %v are wrong", faultyFields(err))
 			}
 			wantNoCanary(t, err)
-			_, err = providers["p"].Client("p", testEnvironment())
+			_, err = providers["p"].client(testEnvironment())
 			wantNoCanary(t, err)
-			_, err = Fingerprint("p", providers, testEnvironment())
+			_, err = providers.fingerprint("p", testEnvironment())
 			wantNoCanary(t, err)
-			_, err = providers["p"].ResolveHeaderUp("p", testEnvironment())
+			_, err = providers["p"].headerUp(testEnvironment())
 			wantNoCanary(t, err)
 			wantNoCanary(t, providers["p"].ValidateLiterals("p"))
 		})

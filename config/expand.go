@@ -11,11 +11,11 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
-// Expand gives the providers with the fields of their presets, and with the values
+// expand returns the providers with the fields of their presets, and with the values
 // of variables in the place of {var.NAME}. A field that a provider sets itself
 // takes the place of the preset's. The error joins a *ConfigurationError for each
 // fault.
-func (p Providers) Expand(environment Environment) (Providers, error) {
+func (p Providers) expand(environment Environment) (Providers, error) {
 	expanded := make(Providers, len(p))
 	var all error
 	for _, name := range sorted(p) {

@@ -16,7 +16,7 @@ func expanded(t *testing.T, fields string, environment Environment) *Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	providers, err = providers.Expand(environment)
+	providers, err = providers.expand(environment)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func expansionFault(t *testing.T, fields string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = providers.Expand(testEnvironment())
+	_, err = providers.expand(testEnvironment())
 	return err
 }
 
@@ -174,31 +174,13 @@ func TestAVariableIsNeededWhileAFieldHoldsIt(t *testing.T) {
 	}
 }
 
-func TestAProviderThatIsNotExpandedSaysSo(t *testing.T) {
-	for name, fields := range map[string]string{"a preset": azure + `,"client_id":"i","client_secret":"s"`, "a variable": validFields + `,"vars":{"a":"b"},"scope":"{var.a}"`} {
-		t.Run(name, func(t *testing.T) {
-			providers, err := native(t, fields)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantError(t, providers.Validate(testEnvironment()), "preset", "is not filled in: call Providers.Expand first")
-			if _, err := providers["p"].Client("p", testEnvironment()); err == nil {
-				t.Error("it has a client")
-			}
-			if _, err := Fingerprint("p", providers, testEnvironment()); err == nil {
-				t.Error("it has a fingerprint")
-			}
-		})
-	}
-}
-
 func TestExpandLeavesOtherProvidersAsTheyAre(t *testing.T) {
 	providers := Providers{"p": valid(t, ""), "none": nil}
-	all, err := providers.Expand(testEnvironment())
+	all, err := providers.expand(testEnvironment())
 	if err != nil || all["p"] != providers["p"] || all["none"] != nil || len(all) != 2 {
 		t.Errorf("got %v, %v", all, err)
 	}
-	if !strings.Contains(all.Validate(testEnvironment()).Error(), "provider none: the provider has no fields") {
+	if !strings.Contains(all.validate(testEnvironment()).Error(), "provider none: the provider has no fields") {
 		t.Error("a provider without fields is accepted")
 	}
 }
@@ -208,7 +190,7 @@ func TestAllFaultsOfExpansionAreReportedAtOnce(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"a":{"preset":"nope_nope"},"b":{"preset":"azure_openai","vars":{"x":"y"}},"c":{`+validFields+`}}`), &providers); err != nil {
 		t.Fatal(err)
 	}
-	_, err := providers.Expand(testEnvironment())
+	_, err := providers.expand(testEnvironment())
 	if got, want := faultyFields(err), []string{"a: preset", "b: vars.x", "b: vars"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -216,11 +198,11 @@ func TestAllFaultsOfExpansionAreReportedAtOnce(t *testing.T) {
 
 func TestAFieldOfAPresetIsBlamedOnItsUser(t *testing.T) {
 	p := inFile(t, "a.json", `"preset":"azure_openai","vars":{"tenant":"CANARY x"},"client_id":"i","client_secret":"s"`)
-	all, err := p.Expand(testEnvironment())
+	all, err := p.expand(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = all.Validate(testEnvironment())
+	err = all.validate(testEnvironment())
 	if err == nil || !strings.Contains(err.Error(), "a.json:1:22: provider p: token_url: holds white space") {
 		t.Errorf("got %v", err)
 	}
@@ -247,13 +229,13 @@ func TestExpandChangesNeitherPresetNorProvider(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range results {
 		group.Go(func() {
-			expanded, err := all.Expand(testEnvironment())
+			expanded, err := all.expand(testEnvironment())
 			if err != nil {
 				t.Error(err)
 			}
 			// What a configuration does with its providers is its own affair.
 			expanded["google_impersonate"].ResolvePaths("/f")
-			_ = expanded.Validate(testEnvironment())
+			_ = expanded.validate(testEnvironment())
 			results[i] = asJSON(t, expanded)
 		})
 	}

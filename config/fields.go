@@ -5,12 +5,21 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
+
+// A field is a field of a struct that is part of the configuration.
+type field struct {
+	// name is its name in JSON.
+	name  string
+	index int
+	of    reflect.Type
+}
 
 // jsonName is the name of a struct's field in JSON, empty for one that is not
 // part of the configuration.
-func jsonName(field reflect.StructField) string {
-	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+func jsonName(of reflect.StructField) string {
+	name, _, _ := strings.Cut(of.Tag.Get("json"), ",")
 	return name
 }
 
@@ -19,14 +28,29 @@ func fieldNames(t reflect.Type) []string {
 	fields := fieldsOf(t)
 	names := make([]string, len(fields))
 	for i, field := range fields {
-		names[i] = jsonName(field)
+		names[i] = field.name
 	}
 	return names
 }
 
-// fieldsOf lists the fields of a struct that are part of the configuration.
-func fieldsOf(t reflect.Type) []reflect.StructField {
-	return slices.DeleteFunc(slices.Collect(t.Fields()), func(field reflect.StructField) bool { return jsonName(field) == "" })
+// knownFields are the fields of each struct that was looked at, []field by
+// reflect.Type: a load looks at the same few structs for every provider.
+var knownFields sync.Map
+
+// fieldsOf lists the fields of a struct that are part of the configuration. The list is
+// shared: it must not be changed.
+func fieldsOf(t reflect.Type) []field {
+	if known, ok := knownFields.Load(t); ok {
+		return known.([]field)
+	}
+	var fields []field
+	for i := range t.NumField() {
+		if name := jsonName(t.Field(i)); name != "" {
+			fields = append(fields, field{name, i, t.Field(i).Type})
+		}
+	}
+	knownFields.Store(t, fields)
+	return fields
 }
 
 // join makes the path of what lies in something else.
@@ -46,7 +70,7 @@ func visit(v reflect.Value, path string, leaf func(path string, v reflect.Value)
 		return false
 	case v.Kind() == reflect.Struct:
 		for _, field := range fieldsOf(v.Type()) {
-			changed = visit(v.FieldByIndex(field.Index), join(path, jsonName(field)), leaf) || changed
+			changed = visit(v.Field(field.index), join(path, field.name), leaf) || changed
 		}
 		return changed
 	case v.Kind() == reflect.Map:

@@ -36,7 +36,7 @@ func TestTheSeedsFilesLoadUnchanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := providers.Validate(Environment{}); err != nil {
+			if err := providers.validate(Environment{}); err != nil {
 				t.Error(err)
 			}
 			if len(providers) != len(want) {
@@ -46,7 +46,7 @@ func TestTheSeedsFilesLoadUnchanged(t *testing.T) {
 				if providers[name] == nil {
 					t.Fatalf("%s is missing", name)
 				}
-				client, err := providers[name].Client(name, Environment{})
+				client, err := providers[name].client(Environment{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -54,7 +54,7 @@ func TestTheSeedsFilesLoadUnchanged(t *testing.T) {
 				if got != want {
 					t.Errorf("%s: got %v, want %v", name, got, want)
 				}
-				if warnings := providers[name].Warnings(); len(warnings) > 0 {
+				if warnings := providers[name].warnings(DefaultEnvironment()); len(warnings) > 0 {
 					t.Errorf("%s: the seed's own example is warned about: %v", name, warnings)
 				}
 			}
@@ -68,7 +68,7 @@ func TestTheSeedsFileWithVariablesNeedsThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = providers.Validate(testEnvironment())
+	err = providers.validate(testEnvironment())
 	misconfigured, ok := errors.AsType[*ConfigurationError](err)
 	if !ok || !errors.Is(err, ErrUnresolvedReference) {
 		t.Fatalf("got %v", err)
@@ -155,9 +155,9 @@ func TestTheSeedsFieldsAreLiteralInAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, providers.Validate(Environment{}), "token_request.params.client", "must be followed by the name of an environment variable")
+	wantError(t, providers.validate(Environment{}), "token_request.params.client", "must be followed by the name of an environment variable")
 	delete(providers["p"].TokenRequest.Params, "client")
-	client, err := providers["p"].Client("p", Environment{})
+	client, err := providers["p"].client(Environment{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestAnyStringOfAFileMayBeAVariable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = providers.Validate(testEnvironment())
+		err = providers.validate(testEnvironment())
 		if !strings.Contains(err.Error(), "p: "+name+": unresolved reference: the environment variable UNSET is not set") {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -204,7 +204,7 @@ func TestPathsInAFileAreRelativeToItsFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := providers["p"].Client("p", Environment{})
+	client, err := providers["p"].client(Environment{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestAFaultOfAFieldSaysWhereItStands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = providers.Validate(testEnvironment())
+	err = providers.validate(testEnvironment())
 	wantNoCanary(t, err)
 	for _, want := range []string{
 		testFile + ":3:3: provider a: scope: holds an empty value",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -14,39 +13,24 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
-// Fingerprint names a token: it is the hash of the provider's name and of all
-// that shapes its token request, the values of environment variables and the
-// fingerprints of {token.PROVIDER} among it, in hexadecimal. A changed client
-// secret never meets an old token (case L05). The contents of files are not in
-// it, only their paths: a file may be rotated while its token is good. Nor are
-// time limits, retries and what shapes LLM requests. Fields that say the same
-// in other words have the same fingerprint.
-func Fingerprint(name string, all Providers, environment Environment) (string, error) {
-	if errs := all.checkTokens(name); len(errs) > 0 {
-		return "", errors.Join(errs...)
-	}
-	sum, err := fingerprint(name, all, environment.complete())
-	return hex.EncodeToString(sum[:]), err
-}
-
-func fingerprint(name string, all Providers, environment Environment) ([sha256.Size]byte, error) {
-	return newHasher(all).request(name, environment)
-}
+// fingerprint is the identity of a provider's token: the SHA-256 of the provider's name
+// and of all that shapes its token request, the values of environment variables and the
+// fingerprints of {token.PROVIDER} among it. A changed client secret never meets an old
+// token. The contents of files are not in it, only their paths: a file may be rotated
+// while its token is good. Nor are time limits, retries and what shapes LLM requests.
+// Fields that say the same in other words have the same fingerprint.
+func (r *request) fingerprint() ([sha256.Size]byte, error) { return newHasher(false).request(r) }
 
 // request is the hash of what shapes a provider's token.
-func (h hasher) request(name string, environment Environment) (sum [sha256.Size]byte, err error) {
-	r, err := h.all.request(name, environment)
-	if err != nil {
-		return sum, err
-	}
-	h.write("provider", name)
+func (h hasher) request(r *request) (sum [sha256.Size]byte, err error) {
+	h.write("provider", r.name)
 	h.write("auth_method", string(r.authMethod))
 	h.write("grant_type", r.grantType)
 	h.write("method", r.method)
 	h.write("encoding", string(r.encoding))
-	h.write("transport", string(h.all[name].TokenRequest.Transport))
+	h.write("transport", string(r.provider.TokenRequest.Transport))
 	h.write("source", r.source)
-	h.writeResponse(h.all[name].TokenResponse.rules())
+	h.writeResponse(r.provider.TokenResponse.rules())
 	if err := h.writeAssertion(r.jwt); err != nil {
 		return sum, err
 	}
@@ -128,16 +112,11 @@ func (h hasher) writeValues(role string, values ...*value) error {
 // two, or like another's end.
 type hasher struct {
 	hash.Hash
-	// all are the providers whose tokens values may hold.
-	all Providers
 	// asRead says that a value is what it reads as now, not what it is made of.
 	asRead bool
 }
 
-func newHasher(all Providers) hasher { return hasher{Hash: sha256.New(), all: all} }
-
-// another is a hasher of the same kind that has nothing yet.
-func (h hasher) another() hasher { return hasher{sha256.New(), h.all, h.asRead} }
+func newHasher(asRead bool) hasher { return hasher{sha256.New(), asRead} }
 
 func (h hasher) write(texts ...string) {
 	for _, text := range texts {
@@ -163,13 +142,13 @@ func (h hasher) writeValue(v *value) error {
 		case partVariable:
 			text, err := v.environment.variable(p.text)
 			if err != nil {
-				return v.provider.misconfigured(v.providerName, v.field, err)
+				return v.request.misconfigured(v.field, err)
 			}
 			h.write(p.text, text)
 		case partFile:
 			path, err := v.environment.path(p)
 			if err != nil {
-				return v.provider.misconfigured(v.providerName, v.field, err)
+				return v.request.misconfigured(v.field, err)
 			}
 			h.write(path, p.member)
 		case partToken:
@@ -185,20 +164,18 @@ func (h hasher) writeValue(v *value) error {
 
 // writeToken writes what names the token of another provider.
 func (h hasher) writeToken(v *value, p part) error {
-	sum, err := h.another().request(p.text, v.environment)
+	sum, err := newHasher(h.asRead).request(v.request.all[p.text])
 	h.write(string(sum[:]))
 	return err
 }
 
-// SecretsDigest returns a function that hashes the present contents of all
-// files that a provider's token request is made of, those of the tokens that it
-// holds among them. Another result means that a secret was rotated, so that it
-// is worth asking again after a failure. A file that cannot be read is part of
-// the hash as well.
-func (p Providers) SecretsDigest(name string, environment Environment) func() [sha256.Size]byte {
-	files := p.files(name, environment, make(map[string]bool))
+// secretsDigest returns a function that hashes the present contents of all files that a
+// token request is made of, those of the tokens that it holds among them. A file that
+// cannot be read is part of the hash as well.
+func (r *request) secretsDigest() func() [sha256.Size]byte {
+	files := r.files(make(map[string]bool))
 	return func() [sha256.Size]byte {
-		h := newHasher(nil)
+		h := newHasher(false)
 		for _, read := range files {
 			content, err := read()
 			if err != nil {
@@ -211,22 +188,21 @@ func (p Providers) SecretsDigest(name string, environment Environment) func() [s
 	}
 }
 
-// files lists what reads the files of a provider's token request, and of the
-// providers whose tokens are in it.
-func (p Providers) files(name string, environment Environment, seen map[string]bool) []func() (string, error) {
-	if p[name] == nil || seen[name] {
+// files lists what reads the files of a token request, and of those whose tokens are
+// in it.
+func (r *request) files(seen map[string]bool) []func() (string, error) {
+	if r == nil || seen[r.name] {
 		return nil
 	}
-	seen[name] = true
-	r, _ := p[name].request(name, environment)
+	seen[r.name] = true
 	var files []func() (string, error)
 	for _, v := range r.values() {
 		for _, file := range v.references(partFile) {
 			files = append(files, func() (string, error) { return v.environment.read(context.Background(), file) })
 		}
 	}
-	for _, reference := range p[name].tokenReferences() {
-		files = append(files, p.files(reference.provider, environment, seen)...)
+	for _, reference := range r.tokenReferences() {
+		files = append(files, r.all[reference.provider].files(seen)...)
 	}
 	return files
 }

@@ -12,11 +12,11 @@ import (
 // fingerprintOf is the fingerprint of p, which must have one.
 func fingerprintOf(t *testing.T, all Providers, environment Environment) string {
 	t.Helper()
-	expanded, err := all.Expand(environment)
+	expanded, err := all.expand(environment)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, err := Fingerprint("p", expanded, environment)
+	sum, err := expanded.fingerprint("p", environment)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func allPaths(t reflect.Type, path string) []string {
 	}
 	var paths []string
 	for _, field := range fieldsOf(t) {
-		paths = append(paths, allPaths(field.Type, join(path, jsonName(field)))...)
+		paths = append(paths, allPaths(field.of, join(path, field.name))...)
 	}
 	return paths
 }
@@ -235,8 +235,8 @@ func TestAFingerprintFollowsTheEnvironmentAndNotTheTime(t *testing.T) {
 func TestAFingerprintIsThatOfAName(t *testing.T) {
 	p := valid(t, "")
 	all := Providers{"p": p, "q": p}
-	a, errA := Fingerprint("p", all, testEnvironment())
-	b, errB := Fingerprint("q", all, testEnvironment())
+	a, errA := all.fingerprint("p", testEnvironment())
+	b, errB := all.fingerprint("q", testEnvironment())
 	if errA != nil || errB != nil || a == b {
 		t.Errorf("got %s and %s, %v, %v", a, b, errA, errB)
 	}
@@ -250,12 +250,12 @@ func TestAFilesContentIsNotInTheFingerprintButInTheDigest(t *testing.T) {
 		providers["p"].TokenRequest.Headers = map[string][]Template{"X": {Template("{file." + path + "}")}}
 		return providers
 	}
-	before, digest := fingerprintOf(t, at(one), testEnvironment()), at(one).SecretsDigest("p", testEnvironment())
+	before, digest := fingerprintOf(t, at(one), testEnvironment()), at(one).secretsDigest("p", testEnvironment())
 	unchanged := digest()
 	if before == fingerprintOf(t, at(two), testEnvironment()) {
 		t.Error("another path has the same fingerprint")
 	}
-	if unchanged != digest() || unchanged != at(two).SecretsDigest("p", Environment{})() {
+	if unchanged != digest() || unchanged != at(two).secretsDigest("p", Environment{})() {
 		t.Error("the same content has two digests")
 	}
 	seen := map[[32]byte]string{unchanged: "the first content"}
@@ -285,8 +285,8 @@ func TestAFilesContentIsNotInTheFingerprintButInTheDigest(t *testing.T) {
 
 func TestADigestIsThatOfFilesAlone(t *testing.T) {
 	p := valid(t, `"scope":"{env.ID}","token_request":{"params":{"a":"{uuid}"}}`)
-	digest := Providers{"p": p}.SecretsDigest("p", testEnvironment())
-	if sum := digest(); sum != digest() || sum != (Providers{"p": valid(t, "")}).SecretsDigest("p", testEnvironment())() {
+	digest := Providers{"p": p}.secretsDigest("p", testEnvironment())
+	if sum := digest(); sum != digest() || sum != (Providers{"p": valid(t, "")}).secretsDigest("p", testEnvironment())() {
 		t.Error("what is no file changes the digest")
 	}
 }
@@ -329,7 +329,7 @@ func TestAFingerprintThatCannotBeMade(t *testing.T) {
 				t.Fatal(err)
 			}
 			providers["r"] = &Provider{ClientID: "{env.UNSET}"}
-			_, err = Fingerprint("p", providers, testEnvironment())
+			_, err = providers.fingerprint("p", testEnvironment())
 			wantNoCanary(t, err)
 			if test.field == "" {
 				if misconfigured, ok := errors.AsType[*ConfigurationError](err); !ok || misconfigured.Provider != "r" || !errors.Is(err, ErrUnresolvedReference) {
@@ -340,7 +340,7 @@ func TestAFingerprintThatCannotBeMade(t *testing.T) {
 			wantError(t, err, test.field, test.want)
 		})
 	}
-	if _, err := Fingerprint("p", Providers{}, Environment{}); err == nil || !strings.Contains(err.Error(), "provider p: no provider of this name is declared") {
+	if _, err := (Providers{}).fingerprint("p", Environment{}); err == nil || !strings.Contains(err.Error(), "provider p: no provider of this name is declared") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -352,7 +352,7 @@ func TestTheSecretsOfATokenAreThoseOfItsProviders(t *testing.T) {
 	first := valid(t, "")
 	first.ClientSecret, first.ClientSecretFile = "", Path(path)
 	providers := Providers{"first": first, "second": valid(t, `"token_request":{"params":{"subject_token":"{token.first}"}}`)}
-	digest := providers.SecretsDigest("second", testEnvironment())
+	digest := providers.secretsDigest("second", testEnvironment())
 	before := digest()
 	if err := os.WriteFile(path, []byte("two"), 0o600); err != nil {
 		t.Fatal(err)
@@ -362,7 +362,7 @@ func TestTheSecretsOfATokenAreThoseOfItsProviders(t *testing.T) {
 	}
 	// A circle is refused elsewhere; here it ends.
 	circle := Providers{"p": valid(t, `"scope":"{token.p}"`)}
-	if digest := circle.SecretsDigest("p", testEnvironment())(); digest == ([32]byte{}) {
+	if digest := circle.secretsDigest("p", testEnvironment())(); digest == ([32]byte{}) {
 		t.Error("a circle has no digest")
 	}
 }

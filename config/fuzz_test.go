@@ -97,12 +97,12 @@ func FuzzParseFile(f *testing.F) {
 				t.Errorf("got the providers %q, want %q", sorted(providers), sorted(declared))
 			}
 			for _, provider := range providers {
-				provider.Warnings()
+				provider.warnings(DefaultEnvironment())
 				err = errors.Join(err, provider.ValidateLiterals("p"))
 			}
-			expanded, expansion := providers.Expand(testEnvironment())
+			expanded, expansion := providers.expand(testEnvironment())
 			if err = errors.Join(err, expansion); expansion == nil {
-				err = errors.Join(err, expanded.Validate(testEnvironment()))
+				err = errors.Join(err, expanded.validate(testEnvironment()))
 			}
 		}
 		if err == nil {

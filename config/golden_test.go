@@ -200,7 +200,7 @@ func TestEveryEntryOfTheCatalogue(t *testing.T) {
 	if len(catalogue) != 52 || len(requests) != 49 {
 		t.Fatalf("there are %d entries and %d requests", len(catalogue), len(requests))
 	}
-	all, err := goldenProviders(t, dir).Expand(goldenEnvironment())
+	all, err := goldenProviders(t, dir).expand(goldenEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestEveryEntryOfTheCatalogue(t *testing.T) {
 // fetch asks an endpoint for a token once.
 func (e *goldenEntry) fetch(t *testing.T, all Providers, endpoint *stubEndpoint) (tokens.Token, error) {
 	t.Helper()
-	fetcher, err := all.Fetcher(e.Name, goldenEnvironment(), nil, func(c *tokens.Client) { c.Transport = endpoint })
+	fetcher, err := all.fetcher(e.Name, goldenEnvironment(), nil, func(c *tokens.Client) { c.Transport = endpoint })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func (e *goldenEntry) fetch(t *testing.T, all Providers, endpoint *stubEndpoint)
 func checkEntry(t *testing.T, entry *goldenEntry, all Providers, keys goldenKeys, want *goldenRequest) {
 	provider, environment := all[entry.Name], goldenEnvironment()
 	// A provider whose token it needs comes with it.
-	if err := (Providers{entry.Name: provider, "google_sts_wif": all["google_sts_wif"]}).Validate(environment); err != nil {
+	if err := (Providers{entry.Name: provider, "google_sts_wif": all["google_sts_wif"]}).validate(environment); err != nil {
 		t.Fatal(err)
 	}
 	endpoint := entry.endpoint()
@@ -277,10 +277,10 @@ func checkDecoration(t *testing.T, entry *goldenEntry, provider *Provider, envir
 			want.Header = http.CanonicalHeaderKey(entry.Place.Header)
 		}
 	}
-	if got := provider.EffectivePlace(); got != want {
+	if got := provider.effectivePlace(); got != want {
 		t.Errorf("the token goes to %+v, want %+v", got, want)
 	}
-	up, err := provider.ResolveHeaderUp(entry.Name, environment)
+	up, err := provider.headerUp(environment)
 	if err != nil {
 		t.Fatal(err)
 	}

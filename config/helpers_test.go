@@ -61,7 +61,7 @@ func fault(t *testing.T, fields string) error {
 	if err != nil {
 		return err
 	}
-	return providers.Validate(testEnvironment())
+	return providers.validate(testEnvironment())
 }
 
 // wantError checks that a fault is a ConfigurationError about provider p and a

@@ -3,7 +3,6 @@ package config
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,20 +10,7 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
-// A NotShareableError says why several instances cannot share the tokens of a
-// provider.
-type NotShareableError struct {
-	// Provider is the provider's name.
-	Provider string
-	// Reason completes a sentence about the provider.
-	Reason string
-}
-
-func (e *NotShareableError) Error() string {
-	return "provider " + shownName(e.Provider) + " cannot share its tokens: " + e.Reason
-}
-
-// Identity returns what names the token request of a provider, and seals what is
+// identity returns what names the token request of a provider, and seals what is
 // kept for it, by all values of the request as they read now. A file counts by its
 // content, wherever it lies; {uuid}, {now}, {now_ms}, {jwt}, {token_url} and
 // {key_fingerprint} count by name, {token.PROVIDER} by the request of that provider.
@@ -33,52 +19,43 @@ func (e *NotShareableError) Error() string {
 // and the configured refresh token, from those that are there. A parameter counts as
 // a value, not as a secret, even if it is a password: nothing says which one is. A
 // value that holds {token.PROVIDER} or {jwt} is no secret either: these change.
-//
-// The error is a *NotShareableError where no identity can be derived, else that of
-// Validate.
-func (p Providers) Identity(name string, environment Environment) (func(ctx context.Context) (tokens.Identity, error), error) {
-	environment = environment.complete()
-	if errs := p.checkTokens(name); len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	r, err := p.request(name, environment)
+func (r *request) identity(ctx context.Context) (tokens.Identity, error) {
+	secret, err := r.secret(ctx)
 	if err != nil {
-		return nil, err
+		return tokens.Identity{}, err
 	}
-	if r.source != SourceRequest {
-		return nil, &NotShareableError{name, "with source " + r.source + " no token endpoint is asked"}
+	about, err := newHasher(true).request(r)
+	if err != nil {
+		return tokens.Identity{}, err
 	}
-	if reason := p.differs(name, r, environment); reason != "" {
-		return nil, &NotShareableError{name, reason}
-	}
-	return func(ctx context.Context) (tokens.Identity, error) {
-		secret, err := r.secret(ctx)
-		if err != nil {
-			return tokens.Identity{}, err
-		}
-		h := newHasher(p)
-		h.asRead = true
-		about, err := h.request(name, environment)
-		if err != nil {
-			return tokens.Identity{}, err
-		}
-		return tokens.NewIdentity("access_tokens", secret, hex.EncodeToString(about[:]))
-	}, nil
+	return tokens.NewIdentity("access_tokens", secret, hex.EncodeToString(about[:]))
 }
 
-// differs says why the token of a provider may be another one on each instance
-// although the request is the same, if that is so.
-func (p Providers) differs(name string, r *request, environment Environment) string {
-	if r.source == SourceRequest && len(r.secrets()) == 0 {
+// notShareable says why no identity can be derived, or why the token may be another one
+// on each instance although the request is the same. It is empty where instances can
+// share the token.
+func (r *request) notShareable() string {
+	switch {
+	case r.source != SourceRequest:
+		return "with source " + r.source + " no token endpoint is asked"
+	case len(r.secrets()) == 0:
 		return "the token request holds no client_secret, signing key or refresh token"
 	}
-	for _, reference := range p[name].tokenReferences() {
-		needed, _ := p[reference.provider].request(reference.provider, environment)
-		if p.differs(reference.provider, needed, environment) != "" {
+	for _, reference := range r.tokenReferences() {
+		if r.all[reference.provider].differs() {
 			return "it needs the token of provider " + shownName(reference.provider) + ", which may differ by instance"
 		}
 	}
 	return ""
+}
+
+// differs reports whether the token may be another one on each instance although the
+// request is the same. What is self-signed, or read from a file, is the same.
+func (r *request) differs() bool {
+	if r.source == SourceRequest && len(r.secrets()) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(r.tokenReferences(), func(reference tokenReference) bool { return r.all[reference.provider].differs() })
 }
 
 // secrets are the values that an identity can be derived from.
@@ -127,7 +104,7 @@ func (h hasher) writeRead(v *value) error {
 		if p.lasts() {
 			read, err := v.environment.read(context.Background(), p)
 			if err != nil {
-				return v.provider.misconfigured(v.providerName, v.field, err)
+				return v.request.misconfigured(v.field, err)
 			}
 			text.WriteString(read)
 			continue

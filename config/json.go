@@ -86,7 +86,7 @@ func unreadable(data []byte) *syntaxError {
 func explain(data []byte, err error) *syntaxError {
 	var syntax *json.SyntaxError
 	if !errors.As(err, &syntax) {
-		return &syntaxError{0, &hushed{"the file must be JSON", err}}
+		return &syntaxError{0, &redacted{"the file must be JSON", err}}
 	}
 	at := min(max(int(syntax.Offset)-1, 0), len(data)-1)
 	before := bytes.TrimRight(data[:at], " \t\r\n")
@@ -105,7 +105,7 @@ func explain(data []byte, err error) *syntaxError {
 	case json.Valid(before):
 		text = "there is more text after the end of the JSON object: remove it"
 	}
-	return &syntaxError{at, &hushed{"the file must be valid JSON: " + text, err}}
+	return &syntaxError{at, &redacted{"the file must be valid JSON: " + text, err}}
 }
 
 // A lineCounter finds lines and columns. It goes on from where it was: a long

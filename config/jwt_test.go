@@ -112,7 +112,7 @@ func faultOfSigner(t *testing.T, fields string) error {
 	if err != nil {
 		return err
 	}
-	return providers.Validate(signersEnvironment())
+	return providers.validate(signersEnvironment())
 }
 
 func signersEnvironment() Environment {
@@ -202,7 +202,7 @@ func TestAFaultOfASecretThatSignsIsReportedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if warnings := providers["p"].Warnings(); len(warnings) != 1 || warnings[0].Field != "client_secret" {
+	if warnings := providers["p"].warnings(DefaultEnvironment()); len(warnings) != 1 || warnings[0].Field != "client_secret" {
 		t.Errorf("got the warnings %v", warnings)
 	}
 }

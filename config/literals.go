@@ -8,7 +8,7 @@ import (
 // ValidateLiterals finds what is wrong with a provider whatever the environment
 // holds, and whatever another declaration adds to it: it reads no variable and
 // no file, and misses no field. An adapter can use it, which may run on another
-// machine than the server; Validate finds the rest. The error joins a
+// machine than the server; Resolve finds the rest. The error joins a
 // *ConfigurationError or *ValidationError for each fault.
 func (p *Provider) ValidateLiterals(name string) error {
 	f := &faults{provider: p, name: name, partial: true}
@@ -21,7 +21,8 @@ func (p *Provider) ValidateLiterals(name string) error {
 }
 
 func (p *Provider) validateLiterals(name string) error {
-	r, f := p.requestWith(&faults{provider: p, name: name, partial: true}, noEnvironment())
+	f := &faults{provider: p, name: name, partial: true}
+	r := p.request(f, noEnvironment(), nil)
 	if err := checkName(name); err != nil {
 		f.add("", "%w", err)
 	}
@@ -35,7 +36,7 @@ func (p *Provider) validateLiterals(name string) error {
 	p.validateLimits(f)
 	p.TokenResponse.validate(f)
 	p.validatePlace(f)
-	p.HeaderUp.validate(f, p.EffectivePlace())
+	p.HeaderUp.validate(f, p.effectivePlace())
 	p.validateTransports(f)
 	p.validateModels(f)
 	_, wrong := p.baseURLs(name, noEnvironment())

@@ -82,8 +82,8 @@ func mergeInto(to, a, b reflect.Value, path string, conflict func(path string)) 
 	switch {
 	case to.Kind() == reflect.Struct:
 		for _, field := range fieldsOf(to.Type()) {
-			i := field.Index
-			mergeInto(to.FieldByIndex(i), a.FieldByIndex(i), b.FieldByIndex(i), join(path, jsonName(field)), conflict)
+			i := field.index
+			mergeInto(to.Field(i), a.Field(i), b.Field(i), join(path, field.name), conflict)
 		}
 	case to.Kind() == reflect.Map && a.Len()+b.Len() > 0:
 		to.Set(reflect.MakeMap(to.Type()))

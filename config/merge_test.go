@@ -157,7 +157,7 @@ func TestAJoinedProviderKnowsWhereItsFieldsStand(t *testing.T) {
 	if err := all.Complement(inFile(t, "b.json", "\n"+`"client_secret":"s","scope":" a","token_request":{"params":{"x":"{"}}`)); err != nil {
 		t.Fatal(err)
 	}
-	err := all.Validate(testEnvironment())
+	err := all.validate(testEnvironment())
 	for _, want := range []string{"a.json:1:43: provider p: token_url", "b.json:2:21: provider p: scope", "b.json:2:61: provider p: token_request.params.x"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)

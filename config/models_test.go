@@ -30,7 +30,7 @@ func TestWrongModelsAreRefused(t *testing.T) {
 		"p":     valid(t, `"models":{"meta/llama-3":{},"small":{"upstream":"gpt-4o-mini"},"*":{}},"paths":["/v1/*","*"]`),
 		"own":   valid(t, `"models":{"a":{"base_url":"https://x.com"},"b":{"base_url":"https://y.com"}}`),
 		"mixed": valid(t, `"base_url":"https://x.com","models":{"a":{"base_url":"https://y.com"},"b":{}}`),
-	}).Validate(testEnvironment()); err != nil {
+	}).validate(testEnvironment()); err != nil {
 		t.Error(err)
 	}
 }

@@ -140,7 +140,7 @@ type Provider struct {
 
 	// origin says where each field was read from, by its path.
 	origin map[string]position
-	// expansion is what Expand has to say to Warnings.
+	// expansion is what filling in the preset has to say to the warnings.
 	expansion expansion
 }
 
@@ -212,8 +212,8 @@ type Place struct {
 	Query string `json:"query,omitempty"`
 }
 
-// EffectivePlace is the place of the token with defaults filled in.
-func (p *Provider) EffectivePlace() EffectivePlace {
+// effectivePlace is the place of the token with defaults filled in.
+func (p *Provider) effectivePlace() EffectivePlace {
 	if p.Place.Query != "" {
 		return EffectivePlace{Query: p.Place.Query}
 	}
@@ -234,9 +234,9 @@ func (p *Provider) EffectivePlace() EffectivePlace {
 // query parameter.
 type EffectivePlace struct{ Header, Prefix, Query string }
 
-// EffectiveRetries is the number of attempts after the first. A key or a token
-// file that is of no use now is so a second later.
-func (p *Provider) EffectiveRetries() int {
+// effectiveRetries is the number of attempts after the first. A key or a token
+// file that cannot be used now is still so a second later.
+func (p *Provider) effectiveRetries() int {
 	if kind, _, _ := p.Source.parse(); kind != SourceRequest {
 		return 0
 	}
@@ -246,8 +246,8 @@ func (p *Provider) EffectiveRetries() int {
 	return tokens.DefaultRetries
 }
 
-// EffectiveTimeout is the longest time that one attempt may take.
-func (p *Provider) EffectiveTimeout() time.Duration {
+// effectiveTimeout is the longest time that one attempt may take.
+func (p *Provider) effectiveTimeout() time.Duration {
 	if p.TokenRequest.Timeout != 0 {
 		return time.Duration(p.TokenRequest.Timeout)
 	}

@@ -22,7 +22,7 @@ func TestEffectivePlace(t *testing.T) {
 		"a query parameter":                  {`"query":"access_token"`, EffectivePlace{"", "", "access_token"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := valid(t, `"place":{`+test.place+`}`).EffectivePlace(); got != test.want {
+			if got := valid(t, `"place":{`+test.place+`}`).effectivePlace(); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -38,8 +38,8 @@ func TestEffectiveLimits(t *testing.T) {
 		`"retries":0,"timeout":"1ms"`: {0, time.Millisecond},
 		`"retries":10,"timeout":"5m"`: {10, 5 * time.Minute},
 	} {
-		if p := valid(t, `"token_request":{`+fields+`}`); p.EffectiveRetries() != want.retries || p.EffectiveTimeout() != want.timeout {
-			t.Errorf("got %d retries, %s", p.EffectiveRetries(), p.EffectiveTimeout())
+		if p := valid(t, `"token_request":{`+fields+`}`); p.effectiveRetries() != want.retries || p.effectiveTimeout() != want.timeout {
+			t.Errorf("got %d retries, %s", p.effectiveRetries(), p.effectiveTimeout())
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -12,6 +11,11 @@ import (
 // are read anew for each attempt, and words that are fixed when the
 // configuration is loaded.
 type request struct {
+	provider *Provider
+	name     string
+	// all are the requests of the providers whose tokens this one may hold.
+	all requests
+
 	tokenURL, clientID, clientSecret, refreshToken, scope *value
 	parameters, header                                    []*value
 
@@ -28,29 +32,14 @@ type request struct {
 	encoding   tokens.Encoding
 }
 
-// request makes the token request of a provider. Values that cannot be parsed
-// are among the faults, and missing.
-func (p *Provider) request(name string, environment Environment) (*request, *faults) {
-	return p.requestWith(&faults{provider: p, name: name}, environment)
-}
+// requests are token requests by the name of their provider.
+type requests map[string]*request
 
-// request makes the token request of a provider of these. The error is that of
-// Validate.
-func (p Providers) request(name string, environment Environment) (*request, error) {
-	if p[name] == nil {
-		return nil, &ConfigurationError{Provider: name, Err: errors.New("no provider of this name is declared")}
-	}
-	r, f := p[name].request(name, environment)
-	return r, errors.Join(f.errs...)
-}
-
-func (p *Provider) requestWith(f *faults, environment Environment) (*request, *faults) {
+// request makes the token request of a provider whose preset is filled in. Values that
+// cannot be parsed are among the faults, and missing.
+func (p *Provider) request(f *faults, environment Environment, all requests) *request {
 	environment = environment.complete()
-	r := &request{}
-	if p.Preset != "" || len(p.Vars) > 0 {
-		f.add("preset", "is not filled in: call Providers.Expand first")
-	}
-
+	r := &request{provider: p, name: f.name, all: all}
 	r.authMethod = word(f, environment, "auth_method", p.AuthMethod, tokens.ClientSecretPost,
 		tokens.ClientSecretPost, tokens.ClientSecretBasic, tokens.ClientSecretBasicRaw, tokens.ClientSecretJWT, tokens.PrivateKeyJWT,
 		tokens.TLSClientAuth, tokens.NoAuthentication)
@@ -106,7 +95,7 @@ func (p *Provider) requestWith(f *faults, environment Environment) (*request, *f
 	r.encoding = word(f, environment, "token_request.encoding", p.TokenRequest.Encoding, standard,
 		tokens.EncodingForm, tokens.EncodingJSON, tokens.EncodingQuery, tokens.EncodingNone)
 	r.findCircles(f)
-	return r, f
+	return r
 }
 
 // values lists all values of the request in a fixed order.
@@ -154,22 +143,11 @@ func word[T ~string](f *faults, environment Environment, field string, t Templat
 	return standard
 }
 
-// Client builds what asks for the provider's tokens. The error is that of
-// Validate, as far as the token request is concerned.
-func (p *Provider) Client(name string, environment Environment) (*tokens.Client, error) {
-	r, f := p.request(name, environment)
-	if err := errors.Join(f.errs...); err != nil {
-		return nil, err
-	}
-	return p.client(name, r)
-}
-
-func (p *Provider) client(name string, r *request) (*tokens.Client, error) {
-	if r.tokenURL == nil {
-		return nil, p.misconfigured(name, "token_url", errors.New("required, but missing or empty"))
-	}
+// client is what asks the token endpoint.
+func (r *request) client() *tokens.Client {
+	p := r.provider
 	client := &tokens.Client{
-		Provider:     name,
+		Provider:     r.name,
 		TokenURL:     r.tokenURL.orNil(),
 		AuthMethod:   r.authMethod,
 		GrantType:    r.grantType,
@@ -181,7 +159,7 @@ func (p *Provider) client(name string, r *request) (*tokens.Client, error) {
 		Header:       named(r.header),
 		Method:       r.method,
 		Encoding:     r.encoding,
-		Timeout:      p.EffectiveTimeout(),
+		Timeout:      p.effectiveTimeout(),
 		RetryOn:      p.TokenRequest.RetryOn,
 		Response:     p.TokenResponse.rules(),
 		Unrepeatable: r.provesIdentity() || r.refersToJWT(),
@@ -193,5 +171,5 @@ func (p *Provider) client(name string, r *request) (*tokens.Client, error) {
 	if r.provesIdentity() {
 		client.ClientAssertion = r.jwt.orNil()
 	}
-	return client, nil
+	return client
 }

@@ -16,7 +16,7 @@ func TestAClientHasTheProvidersValues(t *testing.T) {
 	p := valid(t, `"scope":"a b","refresh_token":"rt","auth_method":"client_secret_basic","grant_type":"urn:x",
 		"token_request":{"params":{"resource":"r","audience":"a"},"headers":{"X-B":["1","2"],"X-A":["{uuid}"]},
 		"method":"PUT","encoding":"json","timeout":"3s","retries":0,"retry_on":[404]}`)
-	client, err := p.Client("p", testEnvironment())
+	client, err := p.client(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,19 +38,19 @@ func TestAClientHasTheProvidersValues(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
-	if client.Timeout != 3*time.Second || !slices.Equal(client.RetryOn, []int{404}) || p.EffectiveRetries() != 0 {
+	if client.Timeout != 3*time.Second || !slices.Equal(client.RetryOn, []int{404}) || p.effectiveRetries() != 0 {
 		t.Error("limits are not those of the provider")
 	}
 }
 
 func TestAClientHasDefaults(t *testing.T) {
 	p := valid(t, "")
-	client, err := p.Client("p", testEnvironment())
+	client, err := p.client(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if client.AuthMethod != tokens.ClientSecretPost || client.GrantType != tokens.GrantClientCredentials ||
-		client.Method != http.MethodPost || client.Encoding != tokens.EncodingForm || client.Timeout != 10*time.Second || p.EffectiveRetries() != 3 {
+		client.Method != http.MethodPost || client.Encoding != tokens.EncodingForm || client.Timeout != 10*time.Second || p.effectiveRetries() != 3 {
 		t.Errorf("got %+v", client)
 	}
 	if client.Scope != nil || client.RefreshToken != nil || client.Parameters != nil || client.Header != nil {
@@ -65,10 +65,10 @@ func TestWordsMayBeVariables(t *testing.T) {
 		return value, ok
 	}
 	p := valid(t, `"auth_method":"os.environ/METHOD","grant_type":"{env.GRANT}","token_request":{"encoding":"os.environ/ENC"}`)
-	if err := (Providers{"p": p}).Validate(environment); err != nil {
+	if err := (Providers{"p": p}).validate(environment); err != nil {
 		t.Fatal(err)
 	}
-	client, err := p.Client("p", environment)
+	client, err := p.client(environment)
 	if err != nil || client.AuthMethod != tokens.ClientSecretBasic || client.GrantType != "password" || client.Encoding != tokens.EncodingQuery {
 		t.Errorf("got %+v, %v", client, err)
 	}
@@ -81,7 +81,7 @@ func TestFilesAreReadAnewAndOneNewlineIsRemoved(t *testing.T) {
 		path := writeFile(t, content)
 		p := valid(t, "")
 		p.ClientSecret, p.ClientSecretFile = "", Path(path)
-		client, err := p.Client("p", testEnvironment())
+		client, err := p.client(testEnvironment())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,10 +101,10 @@ func TestAReferenceThatFailsLaterIsAnUnresolvedReference(t *testing.T) {
 	path := writeFile(t, "s")
 	p := valid(t, "")
 	p.ClientSecret, p.ClientSecretFile = "", Path(path)
-	if err := (Providers{"p": p}).Validate(testEnvironment()); err != nil {
+	if err := (Providers{"p": p}).validate(testEnvironment()); err != nil {
 		t.Fatal(err)
 	}
-	client, err := p.Client("p", testEnvironment())
+	client, err := p.client(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestARuleHoldsAtEveryRead(t *testing.T) {
 	path := writeFile(t, "https://idp.example.com/token")
 	p := valid(t, `"token_request":{"headers":{"X":["{file.`+path+`}"]}}`)
 	p.TokenURL = Template("{file." + path + "}")
-	client, err := p.Client("p", testEnvironment())
+	client, err := p.client(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestTheFailureOfAnotherProvidersTokenStaysWhatItIs(t *testing.T) {
 	cause := &tokens.AuthenticationError{Provider: "q", Code: tokens.CodeInvalidClient, Status: 401, Description: "wrong secret"}
 	environment := testEnvironment()
 	environment.Token = func(context.Context, string) (tokens.Secret, error) { return tokens.Secret{}, cause }
-	client, err := valid(t, `"token_request":{"params":{"assertion":"{token.q}"}}`).Client("p", environment)
+	client, err := valid(t, `"token_request":{"params":{"assertion":"{token.q}"}}`).client(environment)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,21 +169,21 @@ func TestTheFailureOfAnotherProvidersTokenStaysWhatItIs(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	environment.Token = func(context.Context, string) (tokens.Secret, error) { return tokens.Secret{}, context.Canceled }
-	client, _ = valid(t, `"token_request":{"params":{"assertion":"{token.q}"}}`).Client("p", environment)
+	client, _ = valid(t, `"token_request":{"params":{"assertion":"{token.q}"}}`).client(environment)
 	if _, err = client.Parameters[0].Value.Read(t.Context()); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	client, _ = valid(t, `"token_request":{"params":{"assertion":"{token.q}"}}`).Client("p", Environment{})
+	client, _ = valid(t, `"token_request":{"params":{"assertion":"{token.q}"}}`).client(Environment{})
 	if _, err = client.Parameters[0].Value.Read(t.Context()); err == nil {
 		t.Error("a token came from nowhere")
 	}
 }
 
 func TestAClientNeedsATokenURLAndAnID(t *testing.T) {
-	if _, err := (&Provider{}).Client("p", Environment{}); err == nil {
+	if err := (&Provider{}).only().validate(Environment{}); err == nil {
 		t.Error("got no error")
 	}
-	if _, err := (&Provider{ClientID: "{"}).Client("p", Environment{}); err == nil {
+	if _, err := (&Provider{ClientID: "{"}).client(Environment{}); err == nil {
 		t.Error("got no error")
 	}
 }

@@ -30,7 +30,7 @@ func TestProviderNames(t *testing.T) {
 		"G09 a backslash":                   {`CANARY\b`, "may only hold letters"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := (Providers{test.provider: valid(t, "")}).Validate(testEnvironment())
+			err := (Providers{test.provider: valid(t, "")}).validate(testEnvironment())
 			if test.want == "" {
 				if err != nil {
 					t.Error(err)
@@ -110,7 +110,7 @@ func TestTokenURLs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := valid(t, "")
 			p.TokenURL = Template(test.url)
-			err := (Providers{"p": p}).Validate(environment)
+			err := (Providers{"p": p}).validate(environment)
 			wantInvalid(t, err, "token_url", test.want)
 		})
 	}
@@ -143,10 +143,10 @@ func TestAnHTTPTokenURLIsWarnedAboutUnlessItIsLoopback(t *testing.T) {
 		t.Run(url, func(t *testing.T) {
 			p := valid(t, "")
 			p.TokenURL = Template(url)
-			if err := (Providers{"p": p}).Validate(testEnvironment()); err != nil {
+			if err := (Providers{"p": p}).validate(testEnvironment()); err != nil {
 				t.Fatal(err)
 			}
-			warnings := p.Warnings()
+			warnings := p.warnings(DefaultEnvironment())
 			if !warned && len(warnings) > 0 || warned && (len(warnings) != 1 || warnings[0].Field != "token_url") {
 				t.Errorf("got %v", warnings)
 			}
@@ -191,7 +191,7 @@ func TestScopes(t *testing.T) {
 			}
 			p := valid(t, "")
 			p.Scope = Template(test.scope)
-			wantInvalid(t, (Providers{"p": p}).Validate(environment), "scope", test.want)
+			wantInvalid(t, (Providers{"p": p}).validate(environment), "scope", test.want)
 		})
 	}
 }

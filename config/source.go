@@ -3,10 +3,6 @@ package config
 import (
 	"errors"
 	"strings"
-
-	"go.uber.org/zap"
-
-	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
 // A Source says where a provider's tokens come from: `request`, `self_signed`, or
@@ -70,39 +66,4 @@ func (p *Provider) validateSource(f *faults, r *request) {
 			f.add(field, "is not used: with source %s no token endpoint is asked", r.source)
 		}
 	}
-}
-
-// Fetcher builds what obtains a provider's tokens, and logs its warnings to
-// logger. Where that is a token endpoint, complete may add what the configuration
-// does not hold, such as the transport. The error is that of Validate.
-func (p Providers) Fetcher(name string, environment Environment, logger *zap.Logger, complete func(*tokens.Client)) (tokens.Fetcher, error) {
-	r, err := p.request(name, environment)
-	if err != nil {
-		return nil, err
-	}
-	provider := p[name]
-	switch r.source {
-	case SourceSelfSigned:
-		if r.jwt == nil {
-			return nil, provider.misconfigured(name, "jwt", errors.New("is missing: a JWT must be signed; write a block with alg and key_file"))
-		}
-		return &tokens.SelfSigned{Provider: name, JWT: r.jwt.orNil(), TTL: r.jwt.TTL - r.jwt.Skew, Response: provider.TokenResponse.rules()}, nil
-	case SourceFile:
-		return &tokens.TokenFile{
-			Provider: name, File: r.tokenFile.orNil(), Path: shownPath(r.tokenFile.path()), Response: provider.TokenResponse.rules(), Logger: logger,
-		}, nil
-	}
-	client, err := provider.client(name, r)
-	if err != nil {
-		return nil, err
-	}
-	client.Logger = logger
-	client.Identity, err = p.Identity(name, environment)
-	if _, own := errors.AsType[*NotShareableError](err); err != nil && !own {
-		return nil, err
-	}
-	if complete != nil {
-		complete(client)
-	}
-	return client, nil
 }

@@ -116,10 +116,7 @@ func TestTheFetcherIsThatOfTheSource(t *testing.T) {
 		validFields:               "client",
 		`"source":"file <token>"`: "file",
 		`"source":"self_signed","jwt":{"alg":"RS256","key_file":"<rsa>"}`: "self_signed",
-		`"source":"self_signed"`:                         "jwt",
 		`"source":"CANARY"`:                              "source",
-		`"source":"request"`:                             "token_url",
-		`"preset":"vertex_metadata"`:                     "preset",
 		`"jwt":{"alg":"CANARY"}`:                         "jwt.alg",
 		`"source":"file {CANARY}","client_id":"{CANARY"`: "source",
 	} {
@@ -128,7 +125,7 @@ func TestTheFetcherIsThatOfTheSource(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := providers["p"]
-		fetcher, err := providers.Fetcher("p", testEnvironment(), nil, func(*tokens.Client) { completed++ })
+		fetcher, err := providers.fetcher("p", testEnvironment(), nil, func(*tokens.Client) { completed++ })
 		got := ""
 		switch fetcher.(type) {
 		case *tokens.Client:
@@ -148,17 +145,17 @@ func TestTheFetcherIsThatOfTheSource(t *testing.T) {
 			t.Errorf("%s gives %s, %v", fields, got, err)
 		}
 		retries := 0
-		if want == "client" || want == "source" && fields == `"source":"CANARY"` || want == "token_url" || want == "preset" || want == "jwt.alg" {
+		if want == "client" || want == "source" && fields == `"source":"CANARY"` || want == "jwt.alg" {
 			retries = 3
 		}
-		if p.EffectiveRetries() != retries {
-			t.Errorf("%s is retried %d times", fields, p.EffectiveRetries())
+		if p.effectiveRetries() != retries {
+			t.Errorf("%s is retried %d times", fields, p.effectiveRetries())
 		}
 	}
 	if completed != 1 {
 		t.Errorf("%d clients were completed", completed)
 	}
-	if _, err := (Providers{"p": valid(t, "")}).Fetcher("p", testEnvironment(), nil, nil); err != nil {
+	if _, err := (Providers{"p": valid(t, "")}).fetcher("p", testEnvironment(), nil, nil); err != nil {
 		t.Error(err)
 	}
 }

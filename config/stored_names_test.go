@@ -22,16 +22,16 @@ func TestStoredNamesStayTheSame(t *testing.T) {
 			if err := json.Unmarshal([]byte(`{"p":{`+test.fields+`}`+test.others+`}`), &all); err != nil {
 				t.Fatal(err)
 			}
-			all, err := all.Expand(testEnvironment())
+			all, err := all.expand(testEnvironment())
 			if err != nil {
 				t.Fatal(err)
 			}
-			fingerprint, err := Fingerprint("p", all, testEnvironment())
+			fingerprint, err := all.fingerprint("p", testEnvironment())
 			if err != nil || fingerprint != test.fingerprint {
 				t.Errorf("the fingerprint is %s, %v, want %s", fingerprint, err, test.fingerprint)
 			}
 			identity := "not shareable"
-			if read, err := all.Identity("p", testEnvironment()); err == nil {
+			if read, err := all.identity("p", testEnvironment()); err == nil {
 				read, err := read(t.Context())
 				if err != nil {
 					t.Fatal(err)

@@ -134,12 +134,12 @@ func TestAVariableThatIsNotSetIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			providers, err := native(t, test.fields)
 			if err == nil {
-				providers, err = providers.Expand(testEnvironment())
+				providers, err = providers.expand(testEnvironment())
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantError(t, providers.Validate(testEnvironment()), test.field, "no variable x is set: add var x VALUE")
+			wantError(t, providers.validate(testEnvironment()), test.field, "no variable x is set: add var x VALUE")
 		})
 	}
 }
@@ -179,7 +179,7 @@ func TestPathsOfVariablesAreRelativeToTheirFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if providers, err = providers.Expand(testEnvironment()); err != nil {
+		if providers, err = providers.expand(testEnvironment()); err != nil {
 			t.Fatal(err)
 		}
 		p := providers["p"]
@@ -198,10 +198,10 @@ func TestAVariableIsLiteralInTheSeedsFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if providers, err = providers.Expand(testEnvironment()); err != nil {
+	if providers, err = providers.expand(testEnvironment()); err != nil {
 		t.Fatal(err)
 	}
-	client, err := providers["p"].Client("p", testEnvironment())
+	client, err := providers["p"].client(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func TestTemplate(t *testing.T) {
 			if test.template != "" {
 				p.TokenRequest.Params = map[string]Template{"x": Template(test.template)}
 			}
-			client, err := p.Client("p", environment)
+			client, err := p.client(environment)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestAWrongTemplateIsRefusedAndNotShown(t *testing.T) {
 func TestATemplatePrintsNothing(t *testing.T) {
 	p := valid(t, `"refresh_token":"CANARY","token_request":{"params":{"x":"CANARY"},"headers":{"X-A":["CANARY"]}},"header_up":{"set":{"X-B":["CANARY"]}}`)
 	var out bytes.Buffer
-	client, err := p.Client("p", testEnvironment())
+	client, err := p.client(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,12 +75,7 @@ func (b BaseURLs) Of(model string) *BaseURL {
 	return b.Default
 }
 
-// ResolveBaseURLs reads base_url of the provider and of its models.
-func (p *Provider) ResolveBaseURLs(name string, environment Environment) (BaseURLs, error) {
-	all, errs := p.baseURLs(name, environment)
-	return all, errors.Join(errs...)
-}
-
+// baseURLs reads base_url of the provider and of its models.
 func (p *Provider) baseURLs(name string, environment Environment) (all BaseURLs, errs []error) {
 	resolve := func(field string, t Template) *BaseURL {
 		base, err := p.resolveBaseURL(name, field, t, environment)

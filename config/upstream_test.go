@@ -29,7 +29,7 @@ func TestABaseURLIsReadAtLoad(t *testing.T) {
 			}
 			p := valid(t, "")
 			p.BaseURL = Template(test.text)
-			bases, err := p.ResolveBaseURLs("p", environment)
+			bases, err := p.bases(environment)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +65,7 @@ func TestAWrongBaseURLIsRefusedAndNotShown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := valid(t, "")
 			p.BaseURL = Template(test.text)
-			for _, err := range []error{(Providers{"p": p}).Validate(testEnvironment()), p.ValidateLiterals("p")} {
+			for _, err := range []error{(Providers{"p": p}).validate(testEnvironment()), p.ValidateLiterals("p")} {
 				var invalid *ValidationError
 				if !errors.As(err, &invalid) || invalid.Provider != "p" || invalid.Field != "base_url" || !strings.Contains(err.Error(), test.says) {
 					t.Errorf("got %v", err)
@@ -102,7 +102,7 @@ func TestATransportNamesItsModule(t *testing.T) {
 	if err != nil || !strings.Contains(string(encoded), `"transport":{"protocol":"http","tls":{"server_name":"x"}}`) {
 		t.Errorf("got %s, %v", encoded, err)
 	}
-	if err := (Providers{"p": p}).Validate(testEnvironment()); err != nil {
+	if err := (Providers{"p": p}).validate(testEnvironment()); err != nil {
 		t.Error(err)
 	}
 }
@@ -112,7 +112,7 @@ func TestABaseURLWithoutTLSIsWarnedAbout(t *testing.T) {
 		p := valid(t, "")
 		p.BaseURL = Template(base)
 		got := false
-		for _, warning := range p.Warnings() {
+		for _, warning := range p.warnings(DefaultEnvironment()) {
 			got = got || warning.Field == "base_url"
 		}
 		if got != warned {
@@ -127,10 +127,10 @@ func TestEachModelMayHaveABaseURLOfItsOwn(t *testing.T) {
 		"listed":{},
 		"a/b":{"base_url":"https://x.com/{model}"},
 		"*":{"base_url":"https://any.example.com/{model}"}}`)
-	if err := (Providers{"p": p}).Validate(testEnvironment()); err != nil {
+	if err := (Providers{"p": p}).validate(testEnvironment()); err != nil {
 		t.Fatal(err)
 	}
-	bases, err := p.ResolveBaseURLs("p", testEnvironment())
+	bases, err := p.bases(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}

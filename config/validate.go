@@ -1,9 +1,7 @@
 package config
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -19,30 +17,10 @@ const (
 	maxRetries = 10
 )
 
-// Validate finds everything that is wrong with providers: missing fields,
-// fields that contradict each other, values that break a rule, variables and
-// files that give nothing, and providers whose {token.…} goes in a circle. It
-// reads variables and files, and touches no network. The error joins a
-// *ConfigurationError or *ValidationError for each fault.
-func (p Providers) Validate(environment Environment) error {
-	environment.Token = func(context.Context, string) (tokens.Secret, error) { return tokens.Secret{}, errTokenUnasked }
-	var errs []error
-	for _, name := range sorted(p) {
-		if p[name] == nil {
-			errs = append(errs, &ConfigurationError{Provider: name, Err: errors.New("the provider has no fields")})
-			continue
-		}
-		errs = append(errs, p[name].validate(name, environment)...)
-	}
-	return errors.Join(append(errs, p.checkTokens(sorted(p)...)...)...)
-}
-
-func (p *Provider) validate(name string, environment Environment) []error {
-	r, f := p.request(name, environment)
-	if missing := p.missingVariables(name); len(missing) > 0 && p.Preset == "" && len(p.Vars) == 0 {
-		return missing
-	}
-	if err := checkName(name); err != nil {
+// validate finds everything that is wrong with a provider and its token request. It
+// reads variables and files, and touches no network.
+func (p *Provider) validate(f *faults, r *request) {
+	if err := checkName(f.name); err != nil {
 		f.add("", "%w", err)
 	}
 	p.validateCredentials(f, r)
@@ -63,23 +41,17 @@ func (p *Provider) validate(name string, environment Environment) []error {
 		}
 	}
 	p.validateRequest(f, r)
-	if r.jwt != nil && readable && len(f.errs) == 0 {
-		if err := r.jwt.check(); err != nil && !errors.Is(err, errTokenUnasked) {
+	if r.jwt != nil && readable && len(f.errs) == 0 && !r.needsToken(slices.Concat(r.jwt.header, []*value{r.jwt.key, r.jwt.keyID, r.jwt.certificate})...) {
+		if err := r.jwt.check(); err != nil {
 			f.errs = append(f.errs, err)
 		}
 	}
 	p.validateLimits(f)
 	p.TokenResponse.validate(f)
 	p.validatePlace(f)
-	p.HeaderUp.validate(f, p.EffectivePlace())
+	p.HeaderUp.validate(f, p.effectivePlace())
 	p.validateTransports(f)
-	if _, err := p.ResolveHeaderUp(name, environment); err != nil {
-		f.errs = append(f.errs, err)
-	}
-	_, wrong := p.baseURLs(name, environment)
-	f.errs = append(f.errs, wrong...)
 	p.validateModels(f)
-	return f.errs
 }
 
 // secretless are the methods that send no client_secret.
@@ -183,7 +155,7 @@ func (p *Provider) validateLimits(f *faults) {
 	if timeout := time.Duration(p.TokenRequest.Timeout); timeout < 0 || timeout > maxTimeout {
 		f.add("token_request.timeout", "must be above 0 and at most 5m")
 	}
-	if retries := p.EffectiveRetries(); retries < 0 || retries > maxRetries {
+	if retries := p.effectiveRetries(); retries < 0 || retries > maxRetries {
 		f.add("token_request.retries", "must be from 0 to %d", maxRetries)
 	}
 	if slices.ContainsFunc(p.TokenRequest.RetryOn, func(status int) bool { return status < 400 || status > 599 }) {
@@ -199,7 +171,7 @@ func (p *Provider) validatePlace(f *faults) {
 		p.validateQueryPlace(f)
 		return
 	}
-	switch place := p.EffectivePlace(); {
+	switch place := p.effectivePlace(); {
 	case !IsHeaderName(place.Header):
 		f.add("place.header", "must be the name of a header")
 	case isConnectionHeader(place.Header):

@@ -151,7 +151,7 @@ func TestAllFaultsOfAllProvidersAreReportedAtOnce(t *testing.T) {
 		"header_up":{"set":{"A":["{env.UNSET}"],"B":["{now}"]},"delete":["a"]}`), valid(t, "")
 	a.ClientSecret, a.TokenURL, a.RefreshBefore = "", "ftp://CANARY", -1
 	b.TokenRequest.Params = map[string]Template{"x": "{token.nobody}"}
-	err := Providers{"a": a, "b": b, "c": nil}.Validate(testEnvironment())
+	err := Providers{"a": a, "b": b, "c": nil}.validate(testEnvironment())
 	want := []string{
 		"a: client_id_file", "a: client_id_file", "a: client_secret", "a: grant_type", "a: header_up.delete", "a: header_up.set.A", "a: header_up.set.B", "a: place.prefix",
 		"a: refresh_before", "a: scope", "a: token_request.headers.X", "a: token_request.headers.Y", "a: token_request.method",
@@ -179,7 +179,7 @@ func TestLimitsThatWereNotReadFromJSONAreChecked(t *testing.T) {
 	} {
 		p := valid(t, "")
 		change(p)
-		wantError(t, Providers{"p": p}.Validate(testEnvironment()), field, "must be above 0")
+		wantError(t, Providers{"p": p}.validate(testEnvironment()), field, "must be above 0")
 	}
 }
 
@@ -191,7 +191,7 @@ func TestValidateAsksForNoToken(t *testing.T) {
 	}
 	providers := Providers{"p": valid(t, `"scope":"{token.q}","token_request":{"headers":{"X":["{token.q}{env.ID}"]}}`), "q": valid(t, "")}
 	providers["p"].TokenURL = "https://{token.q}/"
-	if err := providers.Validate(environment); err != nil {
+	if err := providers.validate(environment); err != nil {
 		t.Error(err)
 	}
 	// Nothing is signed with one, either.
@@ -207,14 +207,14 @@ func TestValidateAsksForNoToken(t *testing.T) {
 		if strings.HasPrefix(name, "the token URL") {
 			providers["p"].TokenURL = "https://{token.q}/"
 		}
-		if err := providers.Validate(environment); err != nil {
+		if err := providers.validate(environment); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
 func TestNoProvidersAreRight(t *testing.T) {
-	if err := (Providers{}).Validate(Environment{}); err != nil {
+	if err := (Providers{}).validate(Environment{}); err != nil {
 		t.Error(err)
 	}
 }

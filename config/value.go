@@ -12,8 +12,6 @@ import (
 
 // A value is one value of a token request. It implements tokens.Value.
 type value struct {
-	provider     *Provider
-	providerName string
 	// field is the value's path in the provider, name its name on the wire.
 	field, name string
 	parts       []part
@@ -50,7 +48,7 @@ func (p *Provider) value(f *faults, environment Environment, field string, parse
 	if len(parts) == 0 {
 		return nil
 	}
-	return &value{provider: p, providerName: f.name, field: field, parts: parts, environment: environment, request: r}
+	return &value{field: field, parts: parts, environment: environment, request: r}
 }
 
 // Read reads the value anew. The error is a *ConfigurationError that wraps
@@ -92,35 +90,28 @@ func (v *value) part(ctx context.Context, p part) (string, error) {
 	}
 	text, err := v.environment.read(ctx, p)
 	if errors.Is(err, ErrUnresolvedReference) {
-		return "", v.provider.misconfigured(v.providerName, v.field, err)
+		return "", v.request.misconfigured(v.field, err)
 	}
 	return text, err
 }
 
 func (v *value) broken(err error) error {
 	if v.invalid {
-		return v.provider.invalid(v.providerName, v.field, err)
+		return v.request.provider.invalid(v.request.name, v.field, err)
 	}
-	return v.provider.misconfigured(v.providerName, v.field, err)
+	return v.request.misconfigured(v.field, err)
 }
 
-// errTokenUnasked stands for the token of another provider while a configuration is
-// looked at: that touches no network.
-var errTokenUnasked = errors.New("no token is asked for now")
-
-// verify reads the value as far as that needs no network, and signs nothing.
+// verify reads the value as far as that needs no network, and signs nothing: the token
+// of another provider, a JWT and the token_url are looked at on their own.
 func (v *value) verify() error {
 	known := true
 	for _, p := range v.parts {
-		if p.kind == partJWT || p.kind == partTokenURL && v.request.tokenURL != nil {
-			// Each is looked at by itself.
+		if v.request.isElsewhere(p) {
 			known = false
 			continue
 		}
-		switch _, err := v.part(context.Background(), p); {
-		case errors.Is(err, errTokenUnasked):
-			known = false
-		case err != nil:
+		if _, err := v.part(context.Background(), p); err != nil {
 			return err
 		}
 	}
@@ -129,6 +120,12 @@ func (v *value) verify() error {
 	}
 	_, err := v.Read(context.Background())
 	return err
+}
+
+// isElsewhere reports whether a part of a value is not to be read to verify it.
+func (r *request) isElsewhere(p part) bool {
+	return p.kind == partJWT || p.kind == partToken || p.kind == partTokenURL && r.tokenURL != nil ||
+		p.kind == partKeyFingerprint && r.jwt != nil && r.needsToken(r.jwt.key)
 }
 
 // references lists what the value refers to in one way.

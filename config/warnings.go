@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -21,24 +20,22 @@ var secretParameters = []string{
 
 const literalSecret = "the secret stands in the configuration, where whoever can read that sees it: use {env.NAME}, {file.PATH} or a _file field"
 
-// Warnings lists what works and is a risk: a token URL without TLS (case G04),
-// secrets that stand in the configuration itself (case G16), and variables that
-// end with a newline. A literal secret in litellm_config.json is not warned
-// about: the file is made to hold it.
-func (p *Provider) Warnings() []Warning {
-	r, _ := p.request("", DefaultEnvironment())
+// warnings lists what works and is a risk: a token URL or a base_url without TLS,
+// secrets that stand in the configuration itself, and variables that end with a
+// newline. A literal secret in litellm_config.json is not warned about: the file is
+// made to hold it.
+func (r *request) warnings(bases BaseURLs) []Warning {
+	p := r.provider
 	var warnings []Warning
-	if r.tokenURL != nil {
+	if r.tokenURL != nil && !r.needsToken(r.tokenURL) {
 		if address, err := r.tokenURL.Read(context.Background()); err == nil && isPlainHTTP(address.Reveal()) {
 			warnings = append(warnings, Warning{"token_url", "the secret travels in the clear: use an https URL"})
 		}
 	}
-	if bases, err := p.ResolveBaseURLs("", DefaultEnvironment()); err == nil {
-		for _, base := range append([]*BaseURL{bases.Default}, slices.Collect(maps.Values(bases.Models))...) {
-			if base != nil && isPlainHTTP(strings.Join(base.segments, "model")) {
-				warnings = append(warnings, Warning{"base_url", "the token travels in the clear: use an https URL"})
-				break
-			}
+	for base := range bases.All {
+		if isPlainHTTP(strings.Join(base.segments, "model")) {
+			warnings = append(warnings, Warning{"base_url", "the token travels in the clear: use an https URL"})
+			break
 		}
 	}
 	if r.encoding == tokens.EncodingNone && r.authMethod == tokens.ClientSecretPost {

@@ -62,11 +62,11 @@ func TestWarnings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if providers, err = providers.Expand(DefaultEnvironment()); err != nil {
+			if providers, err = providers.expand(DefaultEnvironment()); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, warning := range providers["p"].Warnings() {
+			for _, warning := range providers["p"].warnings(DefaultEnvironment()) {
 				got = append(got, warning.Field)
 				if strings.Contains(warning.Message, canary) || warning.Message == "" {
 					t.Errorf("got %q", warning.Message)
@@ -84,14 +84,14 @@ func TestALiteralSecretInAFileIsNotWarnedAbout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if warnings := providers["p"].Warnings(); len(warnings) != 1 || warnings[0].Field != "token_url" {
+	if warnings := providers["p"].warnings(DefaultEnvironment()); len(warnings) != 1 || warnings[0].Field != "token_url" {
 		t.Errorf("got %v", warnings)
 	}
 	// One that stands beside the file is warned about, though.
 	if err := providers.Complement(Providers{"p": {TokenRequest: TokenRequest{Params: map[string]Template{"password": "x"}}}}); err != nil {
 		t.Fatal(err)
 	}
-	if warnings := providers["p"].Warnings(); len(warnings) != 2 || warnings[1].Field != "token_request.params.password" {
+	if warnings := providers["p"].warnings(DefaultEnvironment()); len(warnings) != 2 || warnings[1].Field != "token_request.params.password" {
 		t.Errorf("got %v", warnings)
 	}
 }

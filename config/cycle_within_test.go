@@ -35,10 +35,10 @@ func TestAValueThatLeadsBackToItselfIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Nothing else reads it, either.
-			if _, err := providers["p"].Client("p", testEnvironment()); err == nil {
+			if _, err := providers["p"].client(testEnvironment()); err == nil {
 				t.Error("there is a client")
 			}
-			_ = providers["p"].Warnings()
+			_ = providers["p"].warnings(DefaultEnvironment())
 			_ = providers["p"].ValidateLiterals("p")
 		})
 	}
@@ -73,7 +73,7 @@ func TestValidateAsksForNoTokenHoweverItIsReferredTo(t *testing.T) {
 				t.Fatal(err)
 			}
 			providers["q"] = valid(t, "")
-			if err := providers.Validate(environment); err != nil {
+			if err := providers.validate(environment); err != nil {
 				t.Error(err)
 			}
 		})

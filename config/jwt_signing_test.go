@@ -27,13 +27,13 @@ func fetcherOf(t *testing.T, fields string, environment Environment, endpoint *s
 	if err != nil {
 		t.Fatal(err)
 	}
-	if providers, err = providers.Expand(environment); err != nil {
+	if providers, err = providers.expand(environment); err != nil {
 		t.Fatal(err)
 	}
-	if err := providers.Validate(environment); err != nil {
+	if err := providers.validate(environment); err != nil {
 		t.Fatal(err)
 	}
-	fetcher, err := providers.Fetcher("p", environment, nil, func(c *tokens.Client) { c.Transport = endpoint })
+	fetcher, err := providers.fetcher("p", environment, nil, func(c *tokens.Client) { c.Transport = endpoint })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,11 +290,11 @@ func TestATokenThatIsMissingInAClaimIsTheOtherProvidersFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	providers["q"] = valid(t, "")
-	if err := providers.Validate(environment); err != nil {
+	if err := providers.validate(environment); err != nil {
 		t.Fatal(err)
 	}
 	environment.Token = func(context.Context, string) (tokens.Secret, error) { return tokens.Secret{}, cause }
-	fetcher, err := providers.Fetcher("p", environment, nil, func(c *tokens.Client) { c.Transport = endpoint })
+	fetcher, err := providers.fetcher("p", environment, nil, func(c *tokens.Client) { c.Transport = endpoint })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,11 +46,11 @@ func TestASecretIsRefusedWhereNoneIsSent(t *testing.T) {
 	for _, name := range []string{"azure_openai_cert", "azure_openai_federated", "sap_ai_core_x509", "databricks_federation", "okta_private_key_jwt"} {
 		p := goldenProviders(t, dir)[name]
 		p.ClientSecret = "{env.IDENTITY_HEADER}"
-		all, err := Providers{"p": p}.Expand(goldenEnvironment())
+		all, err := Providers{"p": p}.expand(goldenEnvironment())
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantError(t, all.Validate(goldenEnvironment()), "client_secret", "does not send it")
+		wantError(t, all.validate(goldenEnvironment()), "client_secret", "does not send it")
 	}
 }
 
@@ -70,11 +70,11 @@ func TestAFieldThatAPresetNeedsIsMissed(t *testing.T) {
 				}
 				return path == field
 			})
-			all, err := all.Expand(goldenEnvironment())
+			all, err := all.expand(goldenEnvironment())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := all.Validate(goldenEnvironment()); err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "required, but missing") {
+			if err := all.validate(goldenEnvironment()); err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "required, but missing") {
 				t.Errorf("%s without %s: %v", entry, field, err)
 			}
 		}

@@ -104,12 +104,12 @@ func TestRotatedFilesAreInTheDigestAndNotInTheFingerprint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			providers, err := native(t, fill.Replace(test.fields))
 			if err == nil {
-				providers, err = providers.Expand(testEnvironment())
+				providers, err = providers.expand(testEnvironment())
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			identity, digest := fingerprintOf(t, providers, testEnvironment()), providers.SecretsDigest("p", testEnvironment())
+			identity, digest := fingerprintOf(t, providers, testEnvironment()), providers.secretsDigest("p", testEnvironment())
 			before := digest()
 			rewrite(t, file("other"), name)
 			if digest() != before {
@@ -144,7 +144,7 @@ func TestRotatedFilesAreInTheDigestAndNotInTheFingerprint(t *testing.T) {
 func TestOnlyTheMembersOfAJSONFileThatAreUsedAreInTheDigest(t *testing.T) {
 	path := writeFile(t, `{"a":"1","b":"1"}`)
 	providers := Providers{"p": valid(t, `"scope":"{json.`+path+`#a}"`)}
-	digest := providers.SecretsDigest("p", testEnvironment())
+	digest := providers.secretsDigest("p", testEnvironment())
 	before := digest()
 	if rewrite(t, path, `{"b":"2","a":"1"}`); digest() != before {
 		t.Error("a member that is not used changes the digest")

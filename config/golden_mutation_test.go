@@ -21,7 +21,7 @@ func forEachEndpoint(t *testing.T, test func(t *testing.T, entry goldenEntry, al
 	var catalogue []goldenEntry
 	readGolden(t, "catalog.json", &catalogue)
 	requests := readGoldenRequests(t)
-	all, err := goldenProviders(t, dir).Expand(goldenEnvironment())
+	all, err := goldenProviders(t, dir).expand(goldenEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}

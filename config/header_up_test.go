@@ -12,10 +12,10 @@ import (
 func resolved(t *testing.T, headerUp string) ResolvedHeaderUp {
 	t.Helper()
 	p := valid(t, `"header_up":{`+headerUp+`}`)
-	if err := (Providers{"p": p}).Validate(testEnvironment()); err != nil {
+	if err := (Providers{"p": p}).validate(testEnvironment()); err != nil {
 		t.Fatal(err)
 	}
-	h, err := p.ResolveHeaderUp("p", testEnvironment())
+	h, err := p.headerUp(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ func TestAnotherSourceOrMethodTakesThePresetsFieldsAway(t *testing.T) {
 			"auth_method":"client_secret_post"`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := (Providers{"p": expanded(t, fields, testEnvironment())}).Validate(testEnvironment()); err != nil {
+			if err := (Providers{"p": expanded(t, fields, testEnvironment())}).validate(testEnvironment()); err != nil {
 				t.Error(err)
 			}
 		})

@@ -34,10 +34,10 @@ func TestABodyIsRendered(t *testing.T) {
 				t.Fatal(err)
 			}
 			providers["q"] = valid(t, "")
-			if err := providers.Validate(environment); err != nil {
+			if err := providers.validate(environment); err != nil {
 				t.Fatal(err)
 			}
-			client, err := providers["p"].Client("p", environment)
+			client, err := providers["p"].client(environment)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +87,7 @@ func TestAWrongBodyIsRefused(t *testing.T) {
 	// One that was not read from JSON.
 	p := valid(t, "")
 	p.TokenRequest.Body = JSONList("CANARY")
-	wantError(t, Providers{"p": p}.Validate(testEnvironment()), body, "must be a JSON object")
+	wantError(t, Providers{"p": p}.validate(testEnvironment()), body, "must be a JSON object")
 }
 
 func TestABodyMayHoldWhatIsNotSentOtherwise(t *testing.T) {
@@ -125,7 +125,7 @@ func TestAJSONTemplatePrintsNothing(t *testing.T) {
 }
 
 func TestAClientThatIsPrintedShowsNoBody(t *testing.T) {
-	client, err := valid(t, `"token_request":{"body":{"a":"CANARY"}}`).Client("p", testEnvironment())
+	client, err := valid(t, `"token_request":{"body":{"a":"CANARY"}}`).client(testEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}

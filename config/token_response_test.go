@@ -42,7 +42,7 @@ func TestAWrongTokenResponseIsRefused(t *testing.T) {
 func TestBoundsThatWereNotReadFromJSONAreChecked(t *testing.T) {
 	p := valid(t, "")
 	p.TokenResponse.DefaultTTL, p.TokenResponse.MaxTTL, p.JWT.TTL, p.JWT.IatSkew = -1, -1, -1, new(Skew(-1))
-	fields := faultyFields(Providers{"p": p}.Validate(testEnvironment()))
+	fields := faultyFields(Providers{"p": p}.validate(testEnvironment()))
 	for _, want := range []string{"token_response.default_ttl", "token_response.max_ttl", "jwt.ttl", "jwt.iat_skew"} {
 		if !strings.Contains(strings.Join(fields, " "), want) {
 			t.Errorf("%s is missing among %v", want, fields)

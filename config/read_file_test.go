@@ -80,7 +80,7 @@ func TestAValueFileThatCannotBeReadIsAnUnresolvedReference(t *testing.T) {
 			p := valid(t, "")
 			p.ClientSecret, p.ClientSecretFile = "", Path(test.path)
 			var err error
-			soon(t, func() { err = Providers{"p": p}.Validate(testEnvironment()) })
+			soon(t, func() { err = Providers{"p": p}.validate(testEnvironment()) })
 			if !errors.Is(err, ErrUnresolvedReference) {
 				t.Fatalf("got %v", err)
 			}

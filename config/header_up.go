@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,9 +30,8 @@ type ResolvedHeaderUp struct {
 	Delete            []string
 }
 
-// ResolveHeaderUp reads the values of header_up.
-func (p *Provider) ResolveHeaderUp(name string, environment Environment) (ResolvedHeaderUp, error) {
-	f := &faults{provider: p, name: name}
+// resolveHeaderUp reads the values of header_up.
+func (p *Provider) resolveHeaderUp(f *faults, environment Environment) ResolvedHeaderUp {
 	resolved := ResolvedHeaderUp{
 		Set:     f.resolveHeader("header_up.set", p.HeaderUp.Set, environment),
 		Add:     f.resolveHeader("header_up.add", p.HeaderUp.Add, environment),
@@ -44,7 +42,7 @@ func (p *Provider) ResolveHeaderUp(name string, environment Environment) (Resolv
 	for name, values := range resolved.Set {
 		resolved.Set[name] = []string{strings.Join(values, ",")}
 	}
-	return resolved, errors.Join(f.errs...)
+	return resolved
 }
 
 func (f *faults) resolveHeader(field string, headers map[string][]Template, environment Environment) http.Header {

@@ -37,7 +37,7 @@ func TestAServerWhoseClockIsBehindAcceptsEveryPresetThatSigns(t *testing.T) {
 	for name, p := range configured {
 		users[p.Preset] = name
 	}
-	all, err := configured.Expand(goldenEnvironment())
+	all, err := configured.expand(goldenEnvironment())
 	if err != nil {
 		t.Fatal(err)
 	}
