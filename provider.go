@@ -87,11 +87,12 @@ func newProvider(ctx caddy.Context, resolved *config.Resolved, logger *zap.Logge
 	if share {
 		fetcher = shareTokens(fetcher, resolved, logger)
 	}
-	if hint := config.LiteLLMHint(name); hint != "" {
-		logger.Warn(hint, zap.String("provider", name))
-	}
 	for _, warning := range resolved.Warnings {
-		logger.Warn(warning.Message, zap.String("provider", name), zap.String("field", warning.Field))
+		fields := []zap.Field{zap.String("provider", name)}
+		if warning.Field != "" {
+			fields = append(fields, zap.String("field", warning.Field))
+		}
+		logger.Warn(warning.Message, fields...)
 	}
 
 	pooled, _, err := states.LoadOrNew(resolved.Fingerprint, func() (caddy.Destructor, error) {

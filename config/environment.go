@@ -14,23 +14,20 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
-// A TokenSource gives the access token of a provider, for {token.PROVIDER}.
-type TokenSource func(ctx context.Context, provider string) (tokens.Secret, error)
-
 // An Environment is where placeholders take their values from. What is nil is
 // taken from the process.
 type Environment struct {
 	// LookupEnv reads an environment variable.
 	LookupEnv func(name string) (value string, ok bool)
-	// Token gives access tokens of other providers.
-	Token TokenSource
+	// Token returns the access token of another provider, for {token.PROVIDER}.
+	Token func(ctx context.Context, provider string) (tokens.Secret, error)
 	// Now is the time.
 	Now func() time.Time
 	// UUID makes a random UUID.
 	UUID func() string
 }
 
-// DefaultEnvironment is that of the process. It knows no tokens.
+// DefaultEnvironment is the environment of the process. It knows no tokens.
 func DefaultEnvironment() Environment { return Environment{}.complete() }
 
 // noEnvironment has no variables.
@@ -56,15 +53,15 @@ func (e Environment) complete() Environment {
 	return e
 }
 
-// before is the environment of this long ago.
+// before is the environment as it was some time ago.
 func (e Environment) before(d time.Duration) Environment {
 	now := e.complete().Now
 	e.Now = func() time.Time { return now().Add(-d) }
 	return e
 }
 
-// read gives the value of one part of a template. Parts that refer to the
-// provider's own fields are not the environment's.
+// read returns the value of one part of a template. It knows no parts that refer to
+// the provider's own fields.
 func (e Environment) read(ctx context.Context, p part) (string, error) {
 	switch p.kind {
 	case partLiteral:

@@ -115,7 +115,7 @@ func (p *Provider) alternatives(preset *Provider) *Provider {
 			TokenResponse: TokenResponse{DefaultTTL: rest.TokenResponse.DefaultTTL, MaxTTL: rest.TokenResponse.MaxTTL},
 			JWT:           rest.JWT, Place: rest.Place, HeaderUp: rest.HeaderUp, Transport: rest.Transport, RefreshBefore: rest.RefreshBefore,
 		}
-		if kind != SourceSelfSigned {
+		if kind != sourceSelfSigned {
 			rest.JWT = JWT{}
 		}
 	}

@@ -117,9 +117,9 @@ func (p *Provider) ResolvePaths(folder string) {
 		case *Path:
 			*value = value.ResolvePaths(folder)
 		case *JSONTemplate:
-			*value = value.ResolvePaths(folder)
+			*value = value.resolvePaths(folder)
 		case *Source:
-			*value = value.ResolvePaths(folder)
+			*value = value.resolvePaths(folder)
 		}
 		return true
 	})

@@ -20,10 +20,10 @@ func LoadFile(path string) (Providers, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ParseFile(path, content)
+	return parseFile(path, content)
 }
 
-// ParseFile is LoadFile for content that was read already:
+// parseFile is LoadFile for content that was read already:
 //
 //	{"oauth2_providers": {"<name>": {"client_id": "…", …}, …}}
 //
@@ -31,7 +31,7 @@ func LoadFile(path string) (Providers, error) {
 // refresh_token) are literal, but os.environ/NAME is that environment variable.
 // All other fields of a Provider work as well. Other members of the outer
 // object are somebody else's and are ignored.
-func ParseFile(path string, content []byte) (Providers, error) {
+func parseFile(path string, content []byte) (Providers, error) {
 	lines := lineCounter{data: content}
 	document, problem := parseJSON(content)
 	if problem != nil {

@@ -12,7 +12,7 @@ import (
 const testFile = "litellm_config.json"
 
 // parse reads a litellm_config.json.
-func parse(content string) (Providers, error) { return ParseFile(testFile, []byte(content)) }
+func parse(content string) (Providers, error) { return parseFile(testFile, []byte(content)) }
 
 func TestTheSeedsFilesLoadUnchanged(t *testing.T) {
 	t.Setenv("MY_CLIENT_ID", "id-of-the-environment")

@@ -84,7 +84,7 @@ func FuzzParseFile(f *testing.F) {
 	}
 	source := packageText(f)
 	f.Fuzz(func(t *testing.T, content []byte) {
-		providers, err := ParseFile(testFile, content)
+		providers, err := parseFile(testFile, content)
 		var outer, declared map[string]json.RawMessage
 		if err == nil {
 			if err := json.Unmarshal(content, &outer); err != nil {

@@ -36,7 +36,7 @@ func (r *request) identity(ctx context.Context) (tokens.Identity, error) {
 // share the token.
 func (r *request) notShareable() string {
 	switch {
-	case r.source != SourceRequest:
+	case r.source != sourceRequest:
 		return "with source " + r.source + " no token endpoint is asked"
 	case len(r.secrets()) == 0:
 		return "the token request holds no client_secret, signing key or refresh token"
@@ -52,7 +52,7 @@ func (r *request) notShareable() string {
 // differs reports whether the token may be another one on each instance although the
 // request is the same. What is self-signed, or read from a file, is the same.
 func (r *request) differs() bool {
-	if r.source == SourceRequest && len(r.secrets()) == 0 {
+	if r.source == sourceRequest && len(r.secrets()) == 0 {
 		return true
 	}
 	return slices.ContainsFunc(r.tokenReferences(), func(reference tokenReference) bool { return r.all[reference.provider].differs() })

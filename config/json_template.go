@@ -123,9 +123,9 @@ func mapStrings(value any, replace func(string) any) any {
 	return value
 }
 
-// ResolvePaths returns the value with its relative {file.PATH}s made absolute
+// resolvePaths returns the value with its relative {file.PATH}s made absolute
 // against a folder.
-func (t JSONTemplate) ResolvePaths(folder string) JSONTemplate {
+func (t JSONTemplate) resolvePaths(folder string) JSONTemplate {
 	return marshal(mapStrings(t.decode(), func(text string) any { return string(Template(text).ResolvePaths(folder)) }))
 }
 

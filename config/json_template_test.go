@@ -169,10 +169,10 @@ func TestRelativePathsWithinJSONAreResolved(t *testing.T) {
 		string(p.JWT.CertificateFile):                      "/f/c.pem",
 		string(p.JWT.KeyID):                                "{json./f/g#h}",
 		string(p.Source):                                   "file /f/t",
-		string(Source("self_signed").ResolvePaths("/f")):   "self_signed",
-		string(Source("file {env.X}").ResolvePaths("/f")):  "file {env.X}",
-		string(Source("file").ResolvePaths("/f")):          "file",
-		string(Source("file a{env.X}").ResolvePaths("/f")): "file /f/a{env.X}",
+		string(Source("self_signed").resolvePaths("/f")):   "self_signed",
+		string(Source("file {env.X}").resolvePaths("/f")):  "file {env.X}",
+		string(Source("file").resolvePaths("/f")):          "file",
+		string(Source("file a{env.X}").resolvePaths("/f")): "file /f/a{env.X}",
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -85,7 +85,7 @@ var ownHeaders = map[string]string{
 
 // signs reports whether something is signed with the jwt block.
 func (r *request) signs() bool {
-	return r.provesIdentity() || r.source == SourceSelfSigned || r.refersToJWT()
+	return r.provesIdentity() || r.source == sourceSelfSigned || r.refersToJWT()
 }
 
 // completeJWT looks for what is missing, or is there for nothing.

@@ -19,9 +19,9 @@ var liteLLMProviders = []string{
 	"vllm", "volcengine", "voyage", "watsonx", "watsonx_text", "xai", "xinference",
 }
 
-// LiteLLMHint says what clients of LiteLLM have to write if it knows a provider of
+// liteLLMHint says what clients of LiteLLM have to write if it knows a provider of
 // this name itself. It is empty for all other names.
-func LiteLLMHint(name string) string {
+func liteLLMHint(name string) string {
 	if !slices.Contains(liteLLMProviders, strings.ToLower(name)) {
 		return ""
 	}

@@ -10,7 +10,7 @@ func TestNamesThatLiteLLMTakes(t *testing.T) {
 		"openai": true, "azure": true, "anthropic": true, "bedrock": true, "OpenAI": true,
 		"corp": false, "my_custom_provider": false, "azure_prod": false, "": false,
 	} {
-		if (LiteLLMHint(name) != "") != want {
+		if (liteLLMHint(name) != "") != want {
 			t.Errorf("%q: want %t", name, want)
 		}
 	}

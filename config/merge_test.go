@@ -12,7 +12,7 @@ import (
 // inFile reads a provider p from a file.
 func inFile(t *testing.T, file, fields string) Providers {
 	t.Helper()
-	providers, err := ParseFile(file, []byte(fileWith(fields)))
+	providers, err := parseFile(file, []byte(fileWith(fields)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -237,7 +237,7 @@ type EffectivePlace struct{ Header, Prefix, Query string }
 // effectiveRetries is the number of attempts after the first. A key or a token
 // file that cannot be used now is still so a second later.
 func (p *Provider) effectiveRetries() int {
-	if kind, _, _ := p.Source.parse(); kind != SourceRequest {
+	if kind, _, _ := p.Source.parse(); kind != sourceRequest {
 		return 0
 	}
 	if p.TokenRequest.Retries != nil {

@@ -22,7 +22,7 @@ type request struct {
 	body *structure
 	// jwt is what {jwt} stands for, nil if nothing signs.
 	jwt *assertion
-	// source is one of the kinds of Source, tokenFile the file of SourceFile.
+	// source is one of the kinds of Source, tokenFile the file of sourceFile.
 	source    string
 	tokenFile *value
 

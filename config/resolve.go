@@ -126,9 +126,9 @@ func (r *Resolved) identify() error {
 func (r *Resolved) Fetcher(logger *zap.Logger, complete func(*tokens.Client)) tokens.Fetcher {
 	request, rules := r.request, r.Declared.TokenResponse.rules()
 	switch request.source {
-	case SourceSelfSigned:
+	case sourceSelfSigned:
 		return &tokens.SelfSigned{Provider: r.Name, JWT: request.jwt.orNil(), TTL: request.jwt.TTL - request.jwt.Skew, Response: rules}
-	case SourceFile:
+	case sourceFile:
 		return &tokens.TokenFile{
 			Provider: r.Name, File: request.tokenFile.orNil(), Path: shownPath(request.tokenFile.path()), Response: rules, Logger: logger,
 		}

@@ -11,9 +11,9 @@ type Source string
 
 // The kinds of sources.
 const (
-	SourceRequest    = "request"
-	SourceSelfSigned = "self_signed"
-	SourceFile       = "file"
+	sourceRequest    = "request"
+	sourceSelfSigned = "self_signed"
+	sourceFile       = "file"
 )
 
 // parse splits the source into its kind and the path of a file.
@@ -22,28 +22,28 @@ func (s Source) parse() (kind string, file Path, err error) {
 	path = strings.TrimSpace(path)
 	switch {
 	case s == "":
-		return SourceRequest, "", nil
-	case kind == SourceFile && path != "":
-		return SourceFile, Path(path), nil
-	case (kind == SourceRequest || kind == SourceSelfSigned) && path == "":
+		return sourceRequest, "", nil
+	case kind == sourceFile && path != "":
+		return sourceFile, Path(path), nil
+	case (kind == sourceRequest || kind == sourceSelfSigned) && path == "":
 		return kind, "", nil
 	}
-	return SourceRequest, "", errors.New("must be one of request, self_signed, file PATH")
+	return sourceRequest, "", errors.New("must be one of request, self_signed, file PATH")
 }
 
-// ResolvePaths returns the source with a relative path made absolute against a
+// resolvePaths returns the source with a relative path made absolute against a
 // folder.
-func (s Source) ResolvePaths(folder string) Source {
+func (s Source) resolvePaths(folder string) Source {
 	kind, file, err := s.parse()
-	if err != nil || kind != SourceFile {
+	if err != nil || kind != sourceFile {
 		return s
 	}
-	return Source(SourceFile + " " + string(file.ResolvePaths(folder)))
+	return Source(sourceFile + " " + string(file.ResolvePaths(folder)))
 }
 
 // validateSource refuses fields of a token request where none is made.
 func (p *Provider) validateSource(f *faults, r *request) {
-	if r.source == SourceRequest {
+	if r.source == sourceRequest {
 		return
 	}
 	unused := map[string]bool{

@@ -59,7 +59,7 @@ var secretless = []tokens.AuthMethod{tokens.NoAuthentication, tokens.PrivateKeyJ
 
 // validateCredentials looks for what is missing, empty or there twice.
 func (p *Provider) validateCredentials(f *faults, r *request) {
-	asked := r.source == SourceRequest
+	asked := r.source == sourceRequest
 	needless := slices.Contains(secretless, r.authMethod)
 	// Other grants prove who asks by themselves, and so does a header that is made
 	// elsewhere.

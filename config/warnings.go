@@ -8,7 +8,8 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
-// A Warning is about a field that works and is a risk.
+// A Warning is about a field that works and is a risk. It has no field where the name of
+// the provider is meant.
 type Warning struct{ Field, Message string }
 
 // secretParameters are the parameters, members and headers of token requests whose
@@ -27,6 +28,9 @@ const literalSecret = "the secret stands in the configuration, where whoever can
 func (r *request) warnings(bases BaseURLs) []Warning {
 	p := r.provider
 	var warnings []Warning
+	if hint := liteLLMHint(r.name); hint != "" {
+		warnings = append(warnings, Warning{"", hint})
+	}
 	if r.tokenURL != nil && !r.needsToken(r.tokenURL) {
 		if address, err := r.tokenURL.Read(context.Background()); err == nil && isPlainHTTP(address.Reveal()) {
 			warnings = append(warnings, Warning{"token_url", "the secret travels in the clear: use an https URL"})
