@@ -14,7 +14,7 @@ import (
 )
 
 // A providerBlock is a provider block that is being parsed. Its errors show no
-// argument: any of them may be a secret (case G18).
+// argument: any of them may be a secret.
 type providerBlock struct {
 	*caddyfile.Dispenser
 	name     string
@@ -28,7 +28,7 @@ func (b *providerBlock) fail(field, format string, arguments ...any) error {
 }
 
 // begin notes where a field stands, and refuses one that is set already
-// (case G11).
+// .
 func (b *providerBlock) begin(field string) error {
 	if slices.Contains(b.seen, field) {
 		return b.fail(field, "is set twice; keep one of them")
@@ -38,7 +38,7 @@ func (b *providerBlock) begin(field string) error {
 	return nil
 }
 
-// unknown refuses a field that there is not (cases G01, G19).
+// unknown refuses a field that there is not.
 func (b *providerBlock) unknown(name, within string, known ...string) error {
 	return b.WrapErr(config.UnknownField(b.name, within, name, known))
 }

@@ -11,7 +11,7 @@ import (
 
 // clientCredentials are the headers in which LLM clients send credentials. They
 // are the client's business with this gateway and never reach a provider
-// (cases H03, H04).
+// .
 var clientCredentials = map[string]struct{}{
 	"Authorization":             {},
 	"X-Api-Key":                 {},
@@ -105,7 +105,7 @@ func (f *credentialFilter) remove(names ...string) {
 }
 
 // canonicalField is the name under which a header is looked up. Servers behind
-// CGI-like interfaces read X_Api_Key as X-Api-Key (case H07).
+// CGI-like interfaces read X_Api_Key as X-Api-Key.
 func canonicalField(name string) string {
 	if strings.IndexByte(name, '_') < 0 {
 		return name
@@ -124,7 +124,7 @@ func (f *credentialFilter) header(from http.Header, more int) http.Header {
 		}
 		to[name] = slices.Clip(values)
 	}
-	// reverse_proxy deletes every header that Connection names, ours too (case H01).
+	// reverse_proxy deletes every header that Connection names, ours too.
 	f.list(to, "Connection")
 	f.list(to, "Trailer")
 	filterList(to, webSocketProtocols, func(protocol string) bool {

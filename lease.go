@@ -134,7 +134,7 @@ func requestID(ctx context.Context, replacer *caddy.Replacer) string {
 // leftID is the placeholder by which a directive leaves the id that it has made.
 const leftID = "http." + appName + ".left.request_id"
 
-// replacerOf gives a request's placeholders.
+// replacerOf returns a request's placeholders.
 func replacerOf(r *http.Request) *caddy.Replacer {
 	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		return replacer
@@ -193,7 +193,7 @@ func (l *lease) end(finished bool, err error) {
 	l.release()
 }
 
-// release gives back what the request's bodies take of the memory for all.
+// release returns back what the request's bodies take of the memory for all.
 func (l *lease) release() {
 	l.message.Release()
 	if l.replaced != nil {

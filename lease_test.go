@@ -69,13 +69,13 @@ func TestTheForwardedRequestOfABoundProviderIsLocked(t *testing.T) {
 
 // Something else behind the directive may answer 401; it is not about a token
 // that never left.
-func TestU01A401ThatIsNoLLMsMakesNoBoundTokenSuspect(t *testing.T) {
+func TestA401ThatIsNoLLMsMakesNoBoundTokenSuspect(t *testing.T) {
 	for name, test := range map[string]struct {
 		base    string
 		refused bool
 	}{
-		"U01 a provider with a base_url": {`,"base_url":"https://llm.example.com"`, false},
-		"U01 one without":                {"", true},
+		"a provider with a base_url": {`,"base_url":"https://llm.example.com"`, false},
+		"one without":                {"", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := mustHandler(t, corp(newTokenEndpoint(t).URL, test.base), decorating)

@@ -183,7 +183,7 @@ func TestRequestsWithoutAModelNeedTheWholeProvider(t *testing.T) {
 	}
 }
 
-func TestP03PathsBoundWhatATokenIsUsedFor(t *testing.T) {
+func TestPathsBoundWhatATokenIsUsedFor(t *testing.T) {
 	h := mustHandler(t, corp(newTokenEndpoint(t).URL, `,"paths":["/v1/chat/completions","/v1/models/*"]`), `{"client_keys_off":true,"default_provider":"corp"}`)
 	for path, status := range map[string]int{
 		"/v1/chat/completions": 200, "/v1/models/corp/m": 200, "/v1/embeddings": 403, "/v1/files": 403, "/v1/chat%2Fcompletions": 403, "/v1/chat/completions/": 403, "/v1/organization/admin_api_keys": 403, "/V1/Chat/Completions": 403, "//v1/chat/completions": 403,

@@ -54,7 +54,7 @@ func loadTransport(ctx caddy.Context, raw json.RawMessage, scheme string) (http.
 // A tokenTransport sends token requests through a transport module. Caddy's http
 // transport dials what a request's context says and reads placeholders from it:
 // with the context of an LLM request the secret would go to the LLM, without any
-// it would panic (rule 3.9 of the design). So a token request gets a context of
+// it would panic. So a token request gets a context of
 // its own, of which only the end is that of the caller's.
 type tokenTransport struct{ http.RoundTripper }
 
@@ -70,7 +70,7 @@ type tokenContext struct {
 	vars     map[string]any
 }
 
-// Value gives what Caddy's transports need, and nothing of another request.
+// Value returns what Caddy's transports need, and nothing of another request.
 func (c *tokenContext) Value(key any) any {
 	switch key {
 	case caddy.ReplacerCtxKey:

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A reload over Caddy's admin API, and what that API shows (case L12).
+// A reload over Caddy's admin API, and what that API shows.
 func TestAReloadOverTheAdminAPITakesEffectAndShowsNoSecret(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"}, oauthClient{id: "client_b", secret: keyCanary})
 	llm := newLLM(t, auth, "client_a")

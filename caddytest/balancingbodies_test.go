@@ -101,11 +101,11 @@ func retryingSites() map[string]leaseSite {
 	return all
 }
 
-func TestU05ARetryNeverSendsAPartOfABody(t *testing.T) {
+func TestARetryNeverSendsAPartOfABody(t *testing.T) {
 	again := 0
 	for where, site := range retryingSites() {
 		for what, request := range retriedRequests() {
-			t.Run(fmt.Sprintf("U05 %s: %s", where, what), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s: %s", where, what), func(t *testing.T) {
 				auth, llm := newCorpAuth(t), newFickleLLM(t)
 				g := site.start(t, &strictLLM{Server: llm.Server, auth: auth})
 				a := request.try(t, g)
@@ -127,7 +127,7 @@ func TestU05ARetryNeverSendsAPartOfABody(t *testing.T) {
 }
 
 // A dial error costs nothing of a body, however long it is.
-func TestU05ADialErrorSendsTheWholeBodyToTheNextUpstream(t *testing.T) {
+func TestADialErrorSendsTheWholeBodyToTheNextUpstream(t *testing.T) {
 	unreachable := httptest.NewServer(nil)
 	unreachable.Close()
 	for where, site := range retryingSites() {
@@ -135,7 +135,7 @@ func TestU05ADialErrorSendsTheWholeBodyToTheNextUpstream(t *testing.T) {
 			continue
 		}
 		for what, request := range retriedRequests() {
-			t.Run(fmt.Sprintf("U05 %s: %s", where, what), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s: %s", where, what), func(t *testing.T) {
 				auth, llm := newCorpAuth(t), newStrictLLM(t, newCorpAuth(t), nil, nil)
 				llm.auth = auth
 				g := corpSite{
@@ -156,10 +156,10 @@ func TestU05ADialErrorSendsTheWholeBodyToTheNextUpstream(t *testing.T) {
 }
 
 // The same for a provider whose one upstream comes up late.
-func TestU05ADialErrorCostsABoundProviderNothingOfABody(t *testing.T) {
+func TestADialErrorCostsABoundProviderNothingOfABody(t *testing.T) {
 	for what, request := range retriedRequests() {
 		for _, fixed := range []bool{false, true} {
-			t.Run(fmt.Sprintf("U05 %s, fixed: %v", what, fixed), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, fixed: %v", what, fixed), func(t *testing.T) {
 				auth := newCorpAuth(t)
 				// The address is kept until the gateway has one of its own.
 				kept, err := net.Listen("tcp", "127.0.0.1:0")
@@ -192,11 +192,11 @@ func TestU05ADialErrorCostsABoundProviderNothingOfABody(t *testing.T) {
 }
 
 // An error route that sends the request elsewhere sends all of it or nothing.
-func TestU06AnErrorRouteNeverSendsAPartOfABody(t *testing.T) {
+func TestAnErrorRouteNeverSendsAPartOfABody(t *testing.T) {
 	for name, site := range map[string]leaseSite{
-		"U06 a plain reverse_proxy": {}, "U06 a plain one, fixed": {fixed: true},
-		"U06 transport oauth2_llm": {}, "U06 the transport, fixed": {fixed: true},
-		"U06 a base_url": {bound: true}, "U06 a base_url, fixed": {bound: true, fixed: true},
+		"a plain reverse_proxy": {}, "a plain one, fixed": {fixed: true},
+		"transport oauth2_llm": {}, "the transport, fixed": {fixed: true},
+		"a base_url": {bound: true}, "a base_url, fixed": {bound: true, fixed: true},
 	} {
 		for what, request := range retriedRequests() {
 			t.Run(name+": "+what, func(t *testing.T) {

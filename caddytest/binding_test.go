@@ -101,7 +101,7 @@ var misdirected = map[string]struct{ line, head, body string }{
 	"a WebSocket":               {"GET /v1/realtime?model=corp%2Fm", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", ""},
 }
 
-func TestU05ABoundProvidersRequestsReachNoOtherHost(t *testing.T) {
+func TestABoundProvidersRequestsReachNoOtherHost(t *testing.T) {
 	auth, llm := newCorpAuth(t), newUpstream(t, nil)
 	auth.setFault(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"access_token":"`+strings.ReplaceAll(tokenCanary, "/", "")+`","expires_in":3600}`)
@@ -115,7 +115,7 @@ func TestU05ABoundProvidersRequestsReachNoOtherHost(t *testing.T) {
 			site := fmt.Sprintf("oauth2_llm %s {\n%s\ndefault_provider corp\nmax_body 64KiB\n}\n", name, gatewayKey) +
 				strings.NewReplacer("WRONG", tap.address(), "PORT", port).Replace(proxy)
 			for what, request := range misdirected {
-				t.Run(fmt.Sprintf("U05 %s, fixed: %v, %s", way, fixed, what), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s, fixed: %v, %s", way, fixed, what), func(t *testing.T) {
 					g := boundSite(t, auth, llm.URL, site)
 					head, body := request.head, request.body
 					if strings.Contains(head, "%d") {
@@ -145,7 +145,7 @@ func TestU05ABoundProvidersRequestsReachNoOtherHost(t *testing.T) {
 				})
 			}
 			if got := tap.text(); got != "" {
-				t.Errorf("U05 %s, fixed: %v: the other host got %.300s", way, fixed, got)
+				t.Errorf("%s, fixed: %v: the other host got %.300s", way, fixed, got)
 			}
 		}
 	}

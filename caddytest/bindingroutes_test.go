@@ -75,8 +75,8 @@ func TestTheTransportRefusesARequestThatNoDirectiveHasHandled(t *testing.T) {
 	}
 }
 
-func TestB25UnknownModelPassGoesToTheStaticUpstreamWithTheClientsOwnCredentials(t *testing.T) {
-	for name, dynamic := range map[string]string{"B25 with the upstream source": "dynamic oauth2_llm", "B25 without it": ""} {
+func TestUnknownModelPassGoesToTheStaticUpstreamWithTheClientsOwnCredentials(t *testing.T) {
+	for name, dynamic := range map[string]string{"with the upstream source": "dynamic oauth2_llm", "without it": ""} {
 		t.Run(name, func(t *testing.T) {
 			auth, llm := newCorpAuth(t), newUpstream(t, nil)
 			own := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -111,7 +111,7 @@ func TestB25UnknownModelPassGoesToTheStaticUpstreamWithTheClientsOwnCredentials(
 
 // What an error route gets is the client's request as it came, whatever was read
 // of it before.
-func TestU06AnErrorRouteBehindABoundProviderSeesTheRequestAsItCame(t *testing.T) {
+func TestAnErrorRouteBehindABoundProviderSeesTheRequestAsItCame(t *testing.T) {
 	unreachable := httptest.NewServer(nil)
 	unreachable.Close()
 	for name, test := range map[string]struct {
@@ -119,15 +119,15 @@ func TestU06AnErrorRouteBehindABoundProviderSeesTheRequestAsItCame(t *testing.T)
 		body    string
 		chunked bool
 	}{
-		"U06 a fixed provider":                           {fixed: true, body: chat("corp/m")},
-		"U06 a fixed provider, in chunks":                {fixed: true, body: chat("corp/m"), chunked: true},
-		"U06 a fixed provider, over max_body":            {fixed: true, body: jsonOf(100_000)},
-		"U06 a fixed provider, over max_body, in chunks": {fixed: true, body: jsonOf(100_000), chunked: true},
-		"U06 routed by model":                            {body: chat("corp/m")},
-		"U06 routed by model, in chunks":                 {body: chat("corp/m"), chunked: true},
-		"U06 without a model":                            {body: strings.Repeat("RIFF", 1000)},
-		"U06 without a model, in chunks":                 {body: strings.Repeat("RIFF", 1000), chunked: true},
-		"U06 without a model, over max_body, in chunks":  {body: strings.Repeat("RIFF", 30_000), chunked: true},
+		"a fixed provider":                           {fixed: true, body: chat("corp/m")},
+		"a fixed provider, in chunks":                {fixed: true, body: chat("corp/m"), chunked: true},
+		"a fixed provider, over max_body":            {fixed: true, body: jsonOf(100_000)},
+		"a fixed provider, over max_body, in chunks": {fixed: true, body: jsonOf(100_000), chunked: true},
+		"routed by model":                            {body: chat("corp/m")},
+		"routed by model, in chunks":                 {body: chat("corp/m"), chunked: true},
+		"without a model":                            {body: strings.Repeat("RIFF", 1000)},
+		"without a model, in chunks":                 {body: strings.Repeat("RIFF", 1000), chunked: true},
+		"without a model, over max_body, in chunks":  {body: strings.Repeat("RIFF", 30_000), chunked: true},
 	} {
 		for _, bound := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, bound: %v", name, bound), func(t *testing.T) {

@@ -91,9 +91,9 @@ func TestABodyOverMaxBodyStreamsToTheBaseURL(t *testing.T) {
 	}
 }
 
-// B28: a body without a length, in chunks of one byte.
-func TestB28AChunkedBodyReachesABoundProviderWhole(t *testing.T) {
-	for name, path := range map[string]string{"B28 JSON": "/v1/chat/completions", "B28 a file": "/v1/files"} {
+// A body without a length, in chunks of one byte.
+func TestAChunkedBodyReachesABoundProviderWhole(t *testing.T) {
+	for name, path := range map[string]string{"JSON": "/v1/chat/completions", "a file": "/v1/files"} {
 		for _, http2 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, HTTP/2 %v", name, http2), func(t *testing.T) {
 				g, auth, up := boundTo(t, http2, "", "default_provider corp")

@@ -37,10 +37,10 @@ func openWebSocket(t *testing.T, upstreamTLS bool) (client io.Reader, toClient n
 	return reader, connection, upstream
 }
 
-func TestU10TheEndOfAWebSocketPassesBothWays(t *testing.T) {
+func TestTheEndOfAWebSocketPassesBothWays(t *testing.T) {
 	const masked, plain = "\x88\x82\x00\x00\x00\x00\x03\xe8", "\x88\x02\x03\xe8"
 	for _, upstreamTLS := range []bool{false, true} {
-		t.Run(fmt.Sprintf("U10 from the client, TLS %v", upstreamTLS), func(t *testing.T) {
+		t.Run(fmt.Sprintf("from the client, TLS %v", upstreamTLS), func(t *testing.T) {
 			_, connection, upstream := openWebSocket(t, upstreamTLS)
 			if _, err := io.WriteString(connection, masked); err != nil {
 				t.Fatal(err)
@@ -50,7 +50,7 @@ func TestU10TheEndOfAWebSocketPassesBothWays(t *testing.T) {
 				t.Errorf("%q arrived, %v, want %q", got, err, masked)
 			}
 		})
-		t.Run(fmt.Sprintf("U10 from the upstream, TLS %v", upstreamTLS), func(t *testing.T) {
+		t.Run(fmt.Sprintf("from the upstream, TLS %v", upstreamTLS), func(t *testing.T) {
 			client, _, upstream := openWebSocket(t, upstreamTLS)
 			if _, err := io.WriteString(upstream, plain); err != nil {
 				t.Fatal(err)
@@ -64,9 +64,9 @@ func TestU10TheEndOfAWebSocketPassesBothWays(t *testing.T) {
 }
 
 // The other base URL is for later requests: what is under way stays where it is.
-func TestL02AStreamOfABoundProviderSurvivesAReload(t *testing.T) {
+func TestAStreamOfABoundProviderSurvivesAReload(t *testing.T) {
 	for name, route := range routes {
-		t.Run("L02 "+name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			next := make(chan struct{})
 			g := route.start(t, "", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/event-stream")

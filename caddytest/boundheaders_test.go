@@ -33,18 +33,18 @@ func TestHeaderAttacksOnABoundProvider(t *testing.T) {
 		field, prefix       string
 		want                map[string][]string
 	}{
-		"H01 Connection names Authorization":          {sent: []string{"Connection: close, Authorization"}},
-		"H01 Connection names it in lower case":       {sent: []string{"Connection: close,\tauthorization"}},
-		"H01 Connection names X-Token":                {provider: "place header X-Token", sent: []string{"Connection: close, X-Token, Authorization"}, field: "X-Token"},
-		"H01 Connection names companions":             {sent: []string{"Connection: AI-Resource-Group, X-Added, X-Default, close"}},
-		"H01 Connection names a header of the client": {sent: []string{"Connection: close, X-Hop", "X-Hop: 1", "X-End: 1"}, want: map[string][]string{"X-Hop": nil, "X-End": {"1"}}},
-		"H01 Connection names Host and Content-Type":  {sent: []string{"Connection: Host, Content-Length, close"}},
-		"H03 credentials in every header":             {sent: credentials},
-		"H03 credentials and a header X-Token":        {provider: "place header X-Token", sent: append([]string{"X-Token: evil-credential"}, credentials...), field: "X-Token"},
-		"H03 the place is one of the client's":        {provider: `place header X-Api-Key "Key "`, sent: credentials, field: "X-Api-Key", prefix: "Key "},
-		"H04 two Authorization headers":               {sent: []string{"aUTHORIZATION: Bearer evil-credential", "Authorization: Bearer gateway-key"}},
-		"H07 underscores":                             {provider: "place header X-Token", sent: []string{"X_Api_Key: evil-credential", "API_KEY: evil-credential", "X_Token: evil-credential"}, field: "X-Token"},
-		"a client that sets the companions":           {sent: []string{"ai-resource-group: evil-credential", "AI-Resource-Group: evil-credential", "X-Debug: evil-credential"}},
+		"Connection names Authorization":          {sent: []string{"Connection: close, Authorization"}},
+		"Connection names it in lower case":       {sent: []string{"Connection: close,\tauthorization"}},
+		"Connection names X-Token":                {provider: "place header X-Token", sent: []string{"Connection: close, X-Token, Authorization"}, field: "X-Token"},
+		"Connection names companions":             {sent: []string{"Connection: AI-Resource-Group, X-Added, X-Default, close"}},
+		"Connection names a header of the client": {sent: []string{"Connection: close, X-Hop", "X-Hop: 1", "X-End: 1"}, want: map[string][]string{"X-Hop": nil, "X-End": {"1"}}},
+		"Connection names Host and Content-Type":  {sent: []string{"Connection: Host, Content-Length, close"}},
+		"credentials in every header":             {sent: credentials},
+		"credentials and a header X-Token":        {provider: "place header X-Token", sent: append([]string{"X-Token: evil-credential"}, credentials...), field: "X-Token"},
+		"the place is one of the client's":        {provider: `place header X-Api-Key "Key "`, sent: credentials, field: "X-Api-Key", prefix: "Key "},
+		"two Authorization headers":               {sent: []string{"aUTHORIZATION: Bearer evil-credential", "Authorization: Bearer gateway-key"}},
+		"underscores":                             {provider: "place header X-Token", sent: []string{"X_Api_Key: evil-credential", "API_KEY: evil-credential", "X_Token: evil-credential"}, field: "X-Token"},
+		"a client that sets the companions":       {sent: []string{"ai-resource-group: evil-credential", "AI-Resource-Group: evil-credential", "X-Debug: evil-credential"}},
 		"a client that says where it comes from": {
 			sent: []string{
 				"X-Forwarded-For: 10.0.0.1", "X-Forwarded-Host: other.test", "X-Forwarded-Prefix: /p", "x-forwarded-proto: https", "X-Real-IP: 10.0.0.1", "Via: 1.1 me", "Forwarded: for=10.0.0.1",
@@ -93,7 +93,7 @@ func TestHeaderAttacksOnABoundProvider(t *testing.T) {
 
 // Where Caddy lets headers with underscores pass, servers that read them as
 // hyphens must not learn from them where a request comes from.
-func TestH07UnderscoresDoNotHideAForwardingHeader(t *testing.T) {
+func TestUnderscoresDoNotHideAForwardingHeader(t *testing.T) {
 	auth, up := newCorpAuth(t), newUpstream(t, nil)
 	site := corpBoundTo(auth, up.URL, "", gatewayKey)
 	names := []string{"X_Forwarded_For", "X-Forwarded_Host", "X_Real_IP", "X_Trace"}
@@ -130,7 +130,7 @@ func TestHeaderUpOfReverseProxyDoesNotReplaceTheToken(t *testing.T) {
 	}
 }
 
-func TestH05NoCredentialTravelsInATrailerToABoundProvider(t *testing.T) {
+func TestNoCredentialTravelsInATrailerToABoundProvider(t *testing.T) {
 	const evil = "Authorization: Bearer evil\nX-Api-Key: evil\nX-Token: evil\nCookie: evil\nX-Group: evil\nX-Checksum: 1\n"
 	long := strings.Repeat("0123456789", 20_000)
 	for name, test := range map[string]struct {
@@ -138,18 +138,18 @@ func TestH05NoCredentialTravelsInATrailerToABoundProvider(t *testing.T) {
 		announced, body, trailers string
 		checksum                  string
 	}{
-		"H05 JSON that is held":                       {announced: "Authorization, X-Api-Key, X-Token, X-Group, X-Checksum", body: chat("corp/m"), trailers: evil, checksum: "1"},
-		"H05 a short body without a model":            {announced: "Authorization, X-Checksum", body: "RIFF", trailers: evil, checksum: "1"},
-		"H05 a fixed provider":                        {fixed: true, announced: "authorization,X-Checksum, X-Token, Cookie", body: "{}", trailers: evil, checksum: "1"},
-		"H05 an empty body":                           {fixed: true, announced: "Authorization, X-Checksum", trailers: evil, checksum: "1"},
-		"H05 a body that streams":                     {announced: "Authorization, X-Checksum, Cookie", body: long, trailers: evil, checksum: "1"},
-		"H05 a body that streams to a fixed provider": {fixed: true, announced: "Authorization, X-Checksum", body: long, trailers: evil, checksum: "1"},
-		"H05 trailers that are not announced":         {fixed: true, announced: "X-Checksum", body: "{}", trailers: evil, checksum: "1"},
-		"H05 a stream without an announcement":        {body: long, trailers: evil},
-		"H05 no announcement at all":                  {body: chat("corp/m"), trailers: evil},
-		"H05 nothing but credentials":                 {announced: "Authorization", body: chat("corp/m"), trailers: "Authorization: Bearer evil\n"},
-		"H05 nothing but credentials on a stream":     {announced: "Authorization", body: long, trailers: "Authorization: Bearer evil\n"},
-		"H05 an announcement that never comes":        {announced: "Authorization, X-Checksum", body: "RIFF"},
+		"JSON that is held":                       {announced: "Authorization, X-Api-Key, X-Token, X-Group, X-Checksum", body: chat("corp/m"), trailers: evil, checksum: "1"},
+		"a short body without a model":            {announced: "Authorization, X-Checksum", body: "RIFF", trailers: evil, checksum: "1"},
+		"a fixed provider":                        {fixed: true, announced: "authorization,X-Checksum, X-Token, Cookie", body: "{}", trailers: evil, checksum: "1"},
+		"an empty body":                           {fixed: true, announced: "Authorization, X-Checksum", trailers: evil, checksum: "1"},
+		"a body that streams":                     {announced: "Authorization, X-Checksum, Cookie", body: long, trailers: evil, checksum: "1"},
+		"a body that streams to a fixed provider": {fixed: true, announced: "Authorization, X-Checksum", body: long, trailers: evil, checksum: "1"},
+		"trailers that are not announced":         {fixed: true, announced: "X-Checksum", body: "{}", trailers: evil, checksum: "1"},
+		"a stream without an announcement":        {body: long, trailers: evil},
+		"no announcement at all":                  {body: chat("corp/m"), trailers: evil},
+		"nothing but credentials":                 {announced: "Authorization", body: chat("corp/m"), trailers: "Authorization: Bearer evil\n"},
+		"nothing but credentials on a stream":     {announced: "Authorization", body: long, trailers: "Authorization: Bearer evil\n"},
+		"an announcement that never comes":        {announced: "Authorization, X-Checksum", body: "RIFF"},
 	} {
 		for _, http2 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, HTTP/2 %v", name, http2), func(t *testing.T) {
@@ -191,8 +191,8 @@ func TestH05NoCredentialTravelsInATrailerToABoundProvider(t *testing.T) {
 
 // A token that no other module sees cannot be logged by one: without a base_url
 // Caddy's debug log shows every header but Authorization.
-func TestX01NoLogShowsTheTokenOfABoundProvider(t *testing.T) {
-	for name, place := range map[string]string{"X01 in Authorization": "", "X01 in X-Token": "place header X-Token", "X01 in Api-Key": `place header Api-Key ""`} {
+func TestNoLogShowsTheTokenOfABoundProvider(t *testing.T) {
+	for name, place := range map[string]string{"in Authorization": "", "in X-Token": "place header X-Token", "in Api-Key": `place header Api-Key ""`} {
 		for _, http2 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, HTTP/2 %v", name, http2), func(t *testing.T) {
 				auth := newCorpAuth(t)
@@ -230,7 +230,7 @@ func TestX01NoLogShowsTheTokenOfABoundProvider(t *testing.T) {
 
 // What the trailers are is known only after the body, so none may be copied
 // before it has ended.
-func TestH05TrailersOfALongBodyReachABoundProviderAfterIt(t *testing.T) {
+func TestTrailersOfALongBodyReachABoundProviderAfterIt(t *testing.T) {
 	wantTrailersAfterALongBody(t, func(url string) *gateway {
 		site := corpBoundTo(newCorpAuth(t), url, "", gatewayKey+"max_body 64KiB")
 		site.fixed = true

@@ -46,9 +46,9 @@ func (r route) start(t *testing.T, directive string, answer http.HandlerFunc) *g
 	return g
 }
 
-func TestU09EachEventOfABoundProviderPassesBeforeTheNextIsMade(t *testing.T) {
+func TestEachEventOfABoundProviderPassesBeforeTheNextIsMade(t *testing.T) {
 	for name, route := range routes {
-		t.Run("U09 "+name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			next := make(chan struct{})
 			g := route.start(t, "", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/event-stream")
@@ -66,9 +66,9 @@ func TestU09EachEventOfABoundProviderPassesBeforeTheNextIsMade(t *testing.T) {
 	}
 }
 
-func TestU09EarlyHintsAndTrailersOfABoundProviderPass(t *testing.T) {
+func TestEarlyHintsAndTrailersOfABoundProviderPass(t *testing.T) {
 	for name, route := range routes {
-		t.Run("U09 "+name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			hinted := make(chan struct{})
 			g := route.start(t, "", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Link", "</style.css>; rel=preload")
@@ -136,9 +136,9 @@ func TestAnAnswerOfABoundProviderDoesNotWaitForTheBody(t *testing.T) {
 	}
 }
 
-func TestU09AClientThatLeavesEndsTheRequestToABoundProvider(t *testing.T) {
+func TestAClientThatLeavesEndsTheRequestToABoundProvider(t *testing.T) {
 	for name, route := range routes {
-		t.Run("U09 "+name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			wantLeaversToEndTheirRequests(t, func(answer http.HandlerFunc) *gateway { return route.start(t, "", answer) })
 		})
 	}
@@ -146,10 +146,10 @@ func TestU09AClientThatLeavesEndsTheRequestToABoundProvider(t *testing.T) {
 
 // A client that leaves in the middle of its body must not leave a request that
 // looks whole.
-func TestU09AClientThatLeavesInItsBodyEndsTheRequestToABoundProvider(t *testing.T) {
+func TestAClientThatLeavesInItsBodyEndsTheRequestToABoundProvider(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		for name, head := range map[string]string{"with a length": "Content-Length: 2000000\r\n\r\n", "in chunks": "Transfer-Encoding: chunked\r\n\r\n186a0\r\n"} {
-			t.Run(fmt.Sprintf("U09 %s, HTTP/2 %v", name, http2), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %v", name, http2), func(t *testing.T) {
 				began, ended := make(chan struct{}, 1), make(chan error, 1)
 				g := route{upstreamHTTP2: http2}.start(t, "max_body 64KiB\ndefault_provider corp", func(_ http.ResponseWriter, r *http.Request) {
 					_, _ = io.CopyN(io.Discard, r.Body, 50_000)

@@ -79,7 +79,7 @@ func (c http2Tunnel) next() (kind, flags byte, payload string) {
 
 // A WebSocket over HTTP/2 is a CONNECT whose body is the tunnel, one over HTTP/3
 // is the same.
-func TestU10AWebSocketOverHTTP2PassesBothWays(t *testing.T) {
+func TestAWebSocketOverHTTP2PassesBothWays(t *testing.T) {
 	const setting = "http2xconnect=1"
 	if !strings.Contains(os.Getenv("GODEBUG"), setting) {
 		// Go's server reads it only when a process starts.
@@ -90,7 +90,7 @@ func TestU10AWebSocketOverHTTP2PassesBothWays(t *testing.T) {
 		}
 		return
 	}
-	for name, bound := range map[string]bool{"U10 to a base_url": true, "U10 to a static upstream": false} {
+	for name, bound := range map[string]bool{"to a base_url": true, "to a static upstream": false} {
 		for ended, byClient := range map[string]bool{"the client ends it": true, "the upstream ends it": false} {
 			t.Run(name+", "+ended, func(t *testing.T) {
 				auth := newCorpAuth(t)

@@ -47,23 +47,23 @@ func zstandard(t *testing.T, text string) string {
 // digests describe the bytes that the client sent, which do not arrive.
 var digests = []string{"Content-Digest", "sha-256=:eA==:", "Repr-Digest", "sha-256=:eA==:", "Digest", "sha-256=eA==", "Content-MD5", "eA=="}
 
-func TestB21CompressedBodiesAreForwardedDecoded(t *testing.T) {
+func TestCompressedBodiesAreForwardedDecoded(t *testing.T) {
 	auth, up := newCorpAuth(t), newUpstream(t, nil)
 	g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey + "default_provider corp"}.start(t)
 	body, plain := sized(3000), `["no model in here"]`
 	form := "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ncorp/x\r\n--b--\r\n"
 	const formType = "multipart/form-data; boundary=b"
 	for name, test := range map[string]struct{ encoding, sent, want, contentType string }{
-		"B21 gzip":                    {"gzip", gzipped(t, body), withoutPrefix(body), ""},
-		"B21 GZIP":                    {"GZIP", gzipped(t, body), withoutPrefix(body), ""},
-		"B21 x-gzip":                  {"x-gzip", gzipped(t, body), withoutPrefix(body), ""},
-		"B21 deflate":                 {"deflate", deflated(t, body), withoutPrefix(body), ""},
-		"B21 deflate without zlib":    {"deflate", rawDeflated(t, body), withoutPrefix(body), ""},
-		"B21 zstd":                    {"zstd", zstandard(t, body), withoutPrefix(body), ""},
-		"B21 identity":                {"identity", body, withoutPrefix(body), ""},
-		"B21 a body without a model":  {"gzip", gzipped(t, plain), plain, ""},
-		"B21 a form":                  {"gzip", gzipped(t, form), strings.Replace(form, "corp/", "", 1), formType},
-		"B21 gzip of what is no JSON": {"gzip", gzipped(t, "RIFF"), "RIFF", "audio/wav"},
+		"gzip":                    {"gzip", gzipped(t, body), withoutPrefix(body), ""},
+		"GZIP":                    {"GZIP", gzipped(t, body), withoutPrefix(body), ""},
+		"x-gzip":                  {"x-gzip", gzipped(t, body), withoutPrefix(body), ""},
+		"deflate":                 {"deflate", deflated(t, body), withoutPrefix(body), ""},
+		"deflate without zlib":    {"deflate", rawDeflated(t, body), withoutPrefix(body), ""},
+		"zstd":                    {"zstd", zstandard(t, body), withoutPrefix(body), ""},
+		"identity":                {"identity", body, withoutPrefix(body), ""},
+		"a body without a model":  {"gzip", gzipped(t, plain), plain, ""},
+		"a form":                  {"gzip", gzipped(t, form), strings.Replace(form, "corp/", "", 1), formType},
+		"gzip of what is no JSON": {"gzip", gzipped(t, "RIFF"), "RIFF", "audio/wav"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url("/v1/chat/completions"), strings.NewReader(test.sent))
@@ -86,7 +86,7 @@ func TestB21CompressedBodiesAreForwardedDecoded(t *testing.T) {
 	}
 }
 
-func TestB21BodiesThatCannotBeDecodedAreNotForwarded(t *testing.T) {
+func TestBodiesThatCannotBeDecodedAreNotForwarded(t *testing.T) {
 	auth, up := newCorpAuth(t), newUpstream(t, nil)
 	g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey + "default_provider corp\nmax_body 64KiB"}.start(t)
 	small := gzipped(t, chat("corp/m"))
@@ -95,19 +95,19 @@ func TestB21BodiesThatCannotBeDecodedAreNotForwarded(t *testing.T) {
 		status         int
 		code           string
 	}{
-		"B21 brotli":                           {"br", chat("corp/m"), 415, "unsupported_encoding"},
-		"B21 brotli below gzip":                {"br, gzip", small, 415, "unsupported_encoding"},
-		"two layers":                           {"gzip, zstd", zstandard(t, gzipped(t, chat("corp/m"))), 415, "unsupported_encoding"},
-		"one coding twice":                     {"gzip, gzip", gzipped(t, small), 415, "unsupported_encoding"},
-		"B21 an encoding that nobody knows":    {"aes128gcm", chat("corp/m"), 415, "unsupported_encoding"},
-		"B21 no gzip":                          {"gzip", chat("corp/m"), 400, "invalid_body"},
-		"B21 gzip that ends early":             {"gzip", small[:len(small)-9], 400, "invalid_body"},
-		"B21 gzip and something behind it":     {"gzip", small + "x", 400, "invalid_body"},
-		"B21 no zstd":                          {"zstd", small, 400, "invalid_body"},
-		"B21 a bomb":                           {"gzip", gzipped(t, sized(40<<20)), 413, "body_too_large"},
-		"B21 a bomb in a bomb":                 {"gzip, zstd", zstandard(t, gzipped(t, sized(40<<20))), 415, "unsupported_encoding"},
-		"B21 ambiguous below the compression":  {"gzip", gzipped(t, `{"model":"corp/a","model":"corp/b"}`), 400, "ambiguous_model"},
-		"B21 another model below what is seen": {"gzip", gzipped(t, chat("zzz/m")), 404, "model_not_found"},
+		"brotli":                           {"br", chat("corp/m"), 415, "unsupported_encoding"},
+		"brotli below gzip":                {"br, gzip", small, 415, "unsupported_encoding"},
+		"two layers":                       {"gzip, zstd", zstandard(t, gzipped(t, chat("corp/m"))), 415, "unsupported_encoding"},
+		"one coding twice":                 {"gzip, gzip", gzipped(t, small), 415, "unsupported_encoding"},
+		"an encoding that nobody knows":    {"aes128gcm", chat("corp/m"), 415, "unsupported_encoding"},
+		"no gzip":                          {"gzip", chat("corp/m"), 400, "invalid_body"},
+		"gzip that ends early":             {"gzip", small[:len(small)-9], 400, "invalid_body"},
+		"gzip and something behind it":     {"gzip", small + "x", 400, "invalid_body"},
+		"no zstd":                          {"zstd", small, 400, "invalid_body"},
+		"a bomb":                           {"gzip", gzipped(t, sized(40<<20)), 413, "body_too_large"},
+		"a bomb in a bomb":                 {"gzip, zstd", zstandard(t, gzipped(t, sized(40<<20))), 415, "unsupported_encoding"},
+		"ambiguous below the compression":  {"gzip", gzipped(t, `{"model":"corp/a","model":"corp/b"}`), 400, "ambiguous_model"},
+		"another model below what is seen": {"gzip", gzipped(t, chat("zzz/m")), 404, "model_not_found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := g.post("/v1/chat/completions", test.sent, append([]string{"Content-Encoding", test.encoding}, withKey...)...)

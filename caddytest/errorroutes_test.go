@@ -20,16 +20,16 @@ func breaking(t *testing.T) *upstream {
 	})
 }
 
-func TestU06AnErrorRouteSeesTheRequestWithoutTheToken(t *testing.T) {
+func TestAnErrorRouteSeesTheRequestWithoutTheToken(t *testing.T) {
 	for name, test := range map[string]struct {
 		fixed    bool
 		provider string
 		field    string
 	}{
-		"U06 with a fixed provider":       {fixed: true, field: "Authorization"},
-		"U06 routed by model":             {field: "Authorization"},
-		"U06 with a place of its own":     {provider: "place header X-Token\nheader_up X-Group secret", field: "X-Token"},
-		"U06 in a header of the client's": {provider: `place header X-Api-Key ""`, field: "X-Api-Key"},
+		"with a fixed provider":       {fixed: true, field: "Authorization"},
+		"routed by model":             {field: "Authorization"},
+		"with a place of its own":     {provider: "place header X-Token\nheader_up X-Group secret", field: "X-Token"},
+		"in a header of the client's": {provider: `place header X-Api-Key ""`, field: "X-Api-Key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			auth, first, second := newCorpAuth(t), breaking(t), newUpstream(t, nil)
@@ -65,7 +65,7 @@ func TestU06AnErrorRouteSeesTheRequestWithoutTheToken(t *testing.T) {
 }
 
 // A reverse_proxy in an error route is how one LLM stands in for another.
-func TestU06AnErrorRouteSeesTheBodyAsItCame(t *testing.T) {
+func TestAnErrorRouteSeesTheBodyAsItCame(t *testing.T) {
 	unreachable := httptest.NewServer(nil)
 	unreachable.Close()
 	auth, second := newCorpAuth(t), newUpstream(t, nil)
@@ -78,12 +78,12 @@ func TestU06AnErrorRouteSeesTheBodyAsItCame(t *testing.T) {
 		body, contentType, encoding string
 		chunked                     bool
 	}{
-		"U06 JSON":                    {body: chat("corp/gpt-4o"), contentType: "application/json"},
-		"U06 JSON in chunks":          {body: chat("corp/gpt-4o"), contentType: "application/json", chunked: true},
-		"U06 JSON that is compressed": {body: gzipped(t, chat("corp/gpt-4o")), contentType: "application/json", encoding: "gzip"},
-		"U06 a form":                  {body: "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ncorp/x\r\n--b--\r\n", contentType: "multipart/form-data; boundary=b"},
-		"U06 a body that streams":     {body: strings.Repeat("RIFF", 10_000), contentType: "audio/wav"},
-		"U06 one in chunks":           {body: strings.Repeat("RIFF", 10_000), contentType: "audio/wav", chunked: true},
+		"JSON":                    {body: chat("corp/gpt-4o"), contentType: "application/json"},
+		"JSON in chunks":          {body: chat("corp/gpt-4o"), contentType: "application/json", chunked: true},
+		"JSON that is compressed": {body: gzipped(t, chat("corp/gpt-4o")), contentType: "application/json", encoding: "gzip"},
+		"a form":                  {body: "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ncorp/x\r\n--b--\r\n", contentType: "multipart/form-data; boundary=b"},
+		"a body that streams":     {body: strings.Repeat("RIFF", 10_000), contentType: "audio/wav"},
+		"one in chunks":           {body: strings.Repeat("RIFF", 10_000), contentType: "audio/wav", chunked: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url("/v1/chat/completions"), strings.NewReader(test.body))

@@ -128,7 +128,7 @@ func underLoad(auth *authServer, llm *llmStandIn, options ...string) string {
 		"{{site}} {", "{{site}} {\n\tlog {\n\t\toutput file {{log}} {\n\t\t\troll_disabled\n\t\t}\n\t\tformat filter {\n\t\t\trequest delete\n\t\t\tresp_headers delete\n\t\t}\n\t}", 1)
 }
 
-func TestC01ColdStartOf512ClientsIsOneTokenRequest(t *testing.T) {
+func TestColdStartOf512ClientsIsOneTokenRequest(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	auth.delay.Store(int64(100 * time.Millisecond))
@@ -141,7 +141,7 @@ func TestC01ColdStartOf512ClientsIsOneTokenRequest(t *testing.T) {
 	llm.wantNoRefusals(t)
 }
 
-func TestT02ShortTokensUnderLoadAreRefreshedBeforeAnyoneWaits(t *testing.T) {
+func TestShortTokensUnderLoadAreRefreshedBeforeAnyoneWaits(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	auth.lifetime.Store(5)
@@ -191,8 +191,8 @@ func TestASlowTokenEndpointOfOneProviderAddsNothingToAnothersRequests(t *testing
 	}
 }
 
-// N09, C05, C06: the token is good all the time, and nobody notices.
-func TestN09AnOutageInsideTheMarginFailsNoRequest(t *testing.T) {
+// The token is good all the time, and nobody notices.
+func TestAnOutageInsideTheMarginFailsNoRequest(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	auth.lifetime.Store(200)
@@ -226,9 +226,9 @@ func TestN09AnOutageInsideTheMarginFailsNoRequest(t *testing.T) {
 	llm.wantNoRefusals(t)
 }
 
-// N10: without a token nothing is forwarded, nobody waits long to learn of it, and
+// Without a token nothing is forwarded, nobody waits long to learn of it, and
 // the first request soon after its end succeeds.
-func TestN10AnOutagePastExpiryIsA503AtOnce(t *testing.T) {
+func TestAnOutagePastExpiryIsA503AtOnce(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	auth.lifetime.Store(3)

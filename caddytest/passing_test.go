@@ -26,7 +26,7 @@ func gzipped(t *testing.T, text string) string {
 	return compressed.String()
 }
 
-func TestB25UnknownModelPassForwardsTheClientsOwnRequest(t *testing.T) {
+func TestUnknownModelPassForwardsTheClientsOwnRequest(t *testing.T) {
 	auth, up := newCorpAuth(t), newUpstream(t, nil)
 	g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey + "unknown_model pass"}.start(t)
 	form := "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nzzz/x\r\n--b--\r\n"
@@ -34,16 +34,16 @@ func TestB25UnknownModelPassForwardsTheClientsOwnRequest(t *testing.T) {
 		body, contentType string
 		header            []string
 	}{
-		"B25 a prefix that is no provider":     {body: chat("zzz/x")},
-		"B25 a name that begins like one":      {body: chat("corpus/x")},
-		"B25 a provider's name in other case":  {body: chat("Corp/x")},
-		"B25 a model without a slash":          {body: chat("gpt-4o")},
-		"B25 no model at all":                  {body: `{ "messages" : [] }`},
-		"B25 no JSON":                          {body: "RIFF\x00\xff", contentType: "audio/wav"},
-		"B25 a form":                           {body: form, contentType: "multipart/form-data; boundary=b"},
-		"B25 B21 a compressed body":            {body: gzipped(t, chat("zzz/x")), header: []string{"Content-Encoding", "gzip", "Content-Digest", "sha-256=:eA==:"}},
-		"B25 B21 a compressed body of no JSON": {body: gzipped(t, "text"), header: []string{"Content-Encoding", "gzip"}},
-		"B25 no body":                          {},
+		"a prefix that is no provider":    {body: chat("zzz/x")},
+		"a name that begins like one":     {body: chat("corpus/x")},
+		"a provider's name in other case": {body: chat("Corp/x")},
+		"a model without a slash":         {body: chat("gpt-4o")},
+		"no model at all":                 {body: `{ "messages" : [] }`},
+		"no JSON":                         {body: "RIFF\x00\xff", contentType: "audio/wav"},
+		"a form":                          {body: form, contentType: "multipart/form-data; boundary=b"},
+		"a compressed body":               {body: gzipped(t, chat("zzz/x")), header: []string{"Content-Encoding", "gzip", "Content-Digest", "sha-256=:eA==:"}},
+		"a compressed body of no JSON":    {body: gzipped(t, "text"), header: []string{"Content-Encoding", "gzip"}},
+		"no body":                         {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.contentType == "" {
@@ -77,14 +77,14 @@ func TestB25UnknownModelPassForwardsTheClientsOwnRequest(t *testing.T) {
 	}
 }
 
-func TestB25UnknownModelPassRemovesTheKeyWhereverItStands(t *testing.T) {
+func TestUnknownModelPassRemovesTheKeyWhereverItStands(t *testing.T) {
 	auth, up := newCorpAuth(t), newUpstream(t, nil)
 	g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey + "unknown_model pass"}.start(t)
 	for name, test := range map[string]struct{ key, own []string }{
-		"B25 in X-Api-Key":     {[]string{"X-Api-Key", "gateway-key"}, []string{"Authorization", "Bearer own"}},
-		"B25 in Api-Key":       {[]string{"Api-Key", "gateway-key"}, []string{"Authorization", "Basic b3du"}},
-		"B25 in Authorization": {[]string{"Authorization", "bearer gateway-key"}, []string{"Api-Key", "own"}},
-		"B25 in two headers":   {[]string{"Authorization", "Bearer gateway-key", "X-Api-Key", "gateway-key"}, []string{"Api-Key", "own"}},
+		"in X-Api-Key":     {[]string{"X-Api-Key", "gateway-key"}, []string{"Authorization", "Bearer own"}},
+		"in Api-Key":       {[]string{"Api-Key", "gateway-key"}, []string{"Authorization", "Basic b3du"}},
+		"in Authorization": {[]string{"Authorization", "bearer gateway-key"}, []string{"Api-Key", "own"}},
+		"in two headers":   {[]string{"Authorization", "Bearer gateway-key", "X-Api-Key", "gateway-key"}, []string{"Api-Key", "own"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g.post("/v1/chat/completions", chat("zzz/x"), append(test.key, test.own...)...).wantStatus(t, http.StatusOK)
@@ -101,11 +101,11 @@ func TestB25UnknownModelPassRemovesTheKeyWhereverItStands(t *testing.T) {
 	}
 }
 
-func TestB25UnknownModelDefaultSendsTheModelAsItIs(t *testing.T) {
+func TestUnknownModelDefaultSendsTheModelAsItIs(t *testing.T) {
 	auth, up := newCorpAuth(t), newUpstream(t, nil)
 	g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey + "default_provider corp\nunknown_model default"}.start(t)
 	for _, model := range []string{"zzz/x", "Corp/x", "x", "zzz/corp/x"} {
-		t.Run("B25 "+model, func(t *testing.T) {
+		t.Run(model, func(t *testing.T) {
 			g.post("/v1/chat/completions", chat(model), withKey...).wantStatus(t, http.StatusOK)
 			got := up.last(t)
 			wantToken(t, auth, got.header, "Authorization", "Bearer ")
@@ -116,11 +116,11 @@ func TestB25UnknownModelDefaultSendsTheModelAsItIs(t *testing.T) {
 	}
 }
 
-func TestB25UnknownModelRejectForwardsNothing(t *testing.T) {
+func TestUnknownModelRejectForwardsNothing(t *testing.T) {
 	auth, up := newCorpAuth(t), newUpstream(t, nil)
 	g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey + "default_provider corp"}.start(t)
 	for _, model := range []string{"zzz/x", "Corp/x", "corpus/x", "corp.example/x", " corp/x"} {
-		t.Run("B25 "+model, func(t *testing.T) {
+		t.Run(model, func(t *testing.T) {
 			if a := g.post("/v1/chat/completions", chat(model), withKey...); a.status != 404 && a.status != 400 {
 				t.Errorf("status %d, body %s", a.status, a.body)
 			}
@@ -131,13 +131,13 @@ func TestB25UnknownModelRejectForwardsNothing(t *testing.T) {
 	}
 }
 
-func TestU04OnlyA401ReplacesTheToken(t *testing.T) {
+func TestOnlyA401ReplacesTheToken(t *testing.T) {
 	auth := newCorpAuth(t)
 	for _, test := range []struct {
 		status        int
 		tokenRequests int64
 	}{{400, 1}, {403, 1}, {407, 1}, {429, 1}, {500, 1}, {503, 1}, {401, 3}} {
-		t.Run(fmt.Sprintf("U04 %d", test.status), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d", test.status), func(t *testing.T) {
 			up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(test.status) })
 			g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey}.start(t)
 			before := auth.tokenRequests.Load()
@@ -155,7 +155,7 @@ func TestU04OnlyA401ReplacesTheToken(t *testing.T) {
 
 // All upstreams of one reverse_proxy are the provider's: Caddy may send a
 // request to any of them, and to several, with the token.
-func TestU05ARetryCarriesTheTokenToEveryUpstreamOfTheSameProxy(t *testing.T) {
+func TestARetryCarriesTheTokenToEveryUpstreamOfTheSameProxy(t *testing.T) {
 	const retry = "lb_policy round_robin\nlb_retries 1\nlb_retry_match {\n expression `{rp.status_code} == 503`\n}\n"
 	trailers := "POST /v1/chat/completions HTTP/1.1\nHost: gateway.test\nApi-Key: gateway-key\nTrailer: X-Checksum\nTransfer-Encoding: chunked\n\n%x\n%s\n0\nX-Checksum: 1\n\n"
 	long := `{"model":"corp/m","x":"` + strings.Repeat("x", 100_000) + `"}`
@@ -167,19 +167,19 @@ func TestU05ARetryCarriesTheTokenToEveryUpstreamOfTheSameProxy(t *testing.T) {
 		// retried says whether the second upstream gets the request.
 		retried bool
 	}{
-		"U05 a request without a body": {
+		"a request without a body": {
 			request: "GET /v1/responses HTTP/1.1\nHost: gateway.test\nApi-Key: gateway-key\n\n", retried: true,
 		},
-		"U05 a body that Caddy buffers": {
+		"a body that Caddy buffers": {
 			proxy: "request_buffers 1MiB", request: chatWith(), body: strings.Replace(chat("corp/gpt-4o"), `"corp/`, `     "`, 1), retried: true,
 		},
-		"U05 a body that is held": {
+		"a body that is held": {
 			request: chatWith(), body: strings.Replace(chat("corp/gpt-4o"), `"corp/`, `     "`, 1),
 		},
-		"U05 a body that is held and has trailers": {
+		"a body that is held and has trailers": {
 			request: fmt.Sprintf(trailers, len(long), long), body: strings.Replace(long, `"corp/`, `     "`, 1),
 		},
-		"U05 a body that streams": {
+		"a body that streams": {
 			request: fmt.Sprintf(trailers, 10, "0123456789"), body: "0123456789",
 		},
 	} {

@@ -68,27 +68,27 @@ func TestAWrongProviderIsRefusedInCaddyfileAndJSON(t *testing.T) {
 		inJSON string
 		says   string
 	}{
-		{"G01 an unknown field", "client_secrets", canaryValue, "", "did you mean client_secret?"},
-		{"G02 a variable that is empty", "client_secret", "os.environ/TEST_EMPTY", "", "TEST_EMPTY is empty"},
-		{"G02 a variable that is not set", "client_secret", "{env.TEST_UNSET}", "", "TEST_UNSET is not set"},
-		{"G02 a file that is not there", "client_secret_file", "/no/such/file", "", "/no/such/file"},
-		{"G03 os.environ/ without a name", "client_secret", "os.environ/", "", "must be followed by the name of an environment variable"},
-		{"G06 a token URL with a fragment", "token_url", "https://idp.example.com/" + canaryValue + "#f", "", "fragment"},
-		{"G07 a relative token URL", "token_url", "/token/" + canaryValue, "", "https://"},
-		{"G07 a token URL of another scheme", "token_url", "ftp://idp/" + canaryValue, "", "https://"},
-		{"G07 a token URL that is a file", "token_url", "file:///" + canaryValue, "", "https://"},
-		{"G07 a token URL without a host", "token_url", "https:///" + canaryValue, "", "no host"},
-		{"G07 a token URL with a password", "token_url", "https://u:" + canaryValue + "@idp/", "", "user name or password"},
-		{"G07 a port out of range", "token_url", "https://idp:99999/" + canaryValue, "", "port"},
-		{"G08 a scope with a quote", "scope", `"` + "`" + canaryValue + "\\\"`" + `"`, `"` + canaryValue + `\""`, "RFC 6749"},
-		{"G08 a scope with two spaces", "scope", `"a  ` + canaryValue + `"`, `"a  ` + canaryValue + `"`, "one space"},
-		{"G08 a scope that ends with a space", "scope", `"` + canaryValue + ` "`, `"` + canaryValue + ` "`, "one space"},
-		{"G13 refresh_before is negative", "refresh_before", "-5s", "", "duration of at least 1ms"},
-		{"G13 refresh_before is a word", "refresh_before", canaryValue, "", "duration of at least 1ms"},
-		{"G13 refresh_before is zero", "refresh_before", "0s", "", "duration of at least 1ms"},
-		{"G13 refresh_before overflows", "refresh_before", "99999999999h", "", "duration of at least 1ms"},
+		{"an unknown field", "client_secrets", canaryValue, "", "did you mean client_secret?"},
+		{"a variable that is empty", "client_secret", "os.environ/TEST_EMPTY", "", "TEST_EMPTY is empty"},
+		{"a variable that is not set", "client_secret", "{env.TEST_UNSET}", "", "TEST_UNSET is not set"},
+		{"a file that is not there", "client_secret_file", "/no/such/file", "", "/no/such/file"},
+		{"os.environ/ without a name", "client_secret", "os.environ/", "", "must be followed by the name of an environment variable"},
+		{"a token URL with a fragment", "token_url", "https://idp.example.com/" + canaryValue + "#f", "", "fragment"},
+		{"a relative token URL", "token_url", "/token/" + canaryValue, "", "https://"},
+		{"a token URL of another scheme", "token_url", "ftp://idp/" + canaryValue, "", "https://"},
+		{"a token URL that is a file", "token_url", "file:///" + canaryValue, "", "https://"},
+		{"a token URL without a host", "token_url", "https:///" + canaryValue, "", "no host"},
+		{"a token URL with a password", "token_url", "https://u:" + canaryValue + "@idp/", "", "user name or password"},
+		{"a port out of range", "token_url", "https://idp:99999/" + canaryValue, "", "port"},
+		{"a scope with a quote", "scope", `"` + "`" + canaryValue + "\\\"`" + `"`, `"` + canaryValue + `\""`, "RFC 6749"},
+		{"a scope with two spaces", "scope", `"a  ` + canaryValue + `"`, `"a  ` + canaryValue + `"`, "one space"},
+		{"a scope that ends with a space", "scope", `"` + canaryValue + ` "`, `"` + canaryValue + ` "`, "one space"},
+		{"refresh_before is negative", "refresh_before", "-5s", "", "duration of at least 1ms"},
+		{"refresh_before is a word", "refresh_before", canaryValue, "", "duration of at least 1ms"},
+		{"refresh_before is zero", "refresh_before", "0s", "", "duration of at least 1ms"},
+		{"refresh_before overflows", "refresh_before", "99999999999h", "", "duration of at least 1ms"},
 		{"an auth_method that there is not", "auth_method", canaryValue, "", "client_secret_post"},
-		{"G14 a secret that is never sent", "auth_method", "none", "", "does not send it"},
+		{"a secret that is never sent", "auth_method", "none", "", "does not send it"},
 		{"a placeholder that there is not", "client_id", "{" + canaryValue + "}", "", "literal brace"},
 		{"a brace that is not closed", "client_id", `"{` + canaryValue + `"`, `"{` + canaryValue + `"`, "literal brace"},
 		{"the token of an unknown provider", "scope", "{token.nobody}", "", "no provider of this name"},
@@ -133,12 +133,12 @@ func fieldInError(field, value string) string {
 
 func TestAWrongNameOfAProviderIsRefused(t *testing.T) {
 	for name, provider := range map[string]string{
-		"G09 a slash":             "a/b",
-		"G09 white space":         `"a b"`,
-		"G09 300 characters":      strings.Repeat("a", 300),
-		"G09 a control character": "\"a\tb\"",
-		"G09 nothing":             `""`,
-		"G09 two dots":            "..",
+		"a slash":             "a/b",
+		"white space":         `"a b"`,
+		"300 characters":      strings.Repeat("a", 300),
+		"a control character": "\"a\tb\"",
+		"nothing":             `""`,
+		"two dots":            "..",
 	} {
 		t.Run(name, func(t *testing.T) {
 			caddyfile := fmt.Sprintf("{\n\toauth2_llm {\n\t\tprovider %s {\n\t\t\tclient_id i\n\t\t\tclient_secret %s\n\t\t\ttoken_url https://x.com/t\n\t\t}\n\t}\n}\n:0 {\n\toauth2_llm\n}\n", provider, canaryValue)
@@ -150,36 +150,36 @@ func TestAWrongNameOfAProviderIsRefused(t *testing.T) {
 func TestAWrongCaddyfileIsRefusedWithItsLine(t *testing.T) {
 	const good = "\t\t\tclient_id i\n\t\t\tclient_secret s\n\t\t\ttoken_url https://x.com/t\n"
 	for _, test := range []struct{ name, global, directive, says, line string }{
-		{"G11 a field twice", "provider corp {\n" + good + "client_id " + canaryValue + "\n}", "", "client_id: is set twice", ":7"},
-		{"G11 a provider twice", "provider corp {\n" + good + "}\nprovider corp {\n" + good + "}", "", "declared twice", ":8"},
-		{"G11 a parameter twice", "provider corp {\n" + good + "token_request {\nparam a b\nparam a " + canaryValue + "\n}\n}", "", "token_request.params.a: is set twice", ":9"},
-		{"G11 a directive option twice", "provider corp {\n" + good + "}", "max_body 1MiB\nmax_body 2MiB", "max_body is already specified", ":13"},
-		{"G11 a client key twice", "provider corp {\n" + good + "}", "client_key a x\nclient_key a " + canaryValue, "client_key a is already specified", ":13"},
-		{"G13 a timeout that is a word", "provider corp {\n" + good + "token_request {\ntimeout " + canaryValue + "\n}\n}", "", "token_request.timeout: must be a duration", ":8"},
-		{"G13 a timeout that is too long", "provider corp {\n" + good + "token_request {\ntimeout 10m\n}\n}", "", "token_request.timeout: must be", ":8"},
-		{"G13 a negative number of retries", "provider corp {\n" + good + "token_request {\nretries -1\n}\n}", "", "token_request.retries: must be", ":8"},
-		{"G13 retries that are a word", "provider corp {\n" + good + "token_request {\nretries " + canaryValue + "\n}\n}", "", "token_request.retries: must be a whole number", ":8"},
-		{"G13 a status that is none", "provider corp {\n" + good + "token_request {\nretry_on 99\n}\n}", "", "token_request.retry_on: a status", ":8"},
-		{"G13 a token_wait of zero", "provider corp {\n" + good + "}", "token_wait 0s", "token_wait must be a duration", ":12"},
-		{"G13 a token_wait that is a word", "provider corp {\n" + good + "}", "token_wait " + canaryValue, "token_wait must be a duration", ":12"},
-		{"G13 a max_body without a size", "provider corp {\n" + good + "}", "max_body " + canaryValue, "max_body must be a size above 0", ":12"},
-		{"G18 two values for one", "provider corp {\n" + good + "grant_type a " + canaryValue + "\n}", "", "grant_type: takes one value, not 2", ":7"},
-		{"G18 a key without a name", "provider corp {\n" + good + "}", "client_key " + canaryValue, "client_key: takes a name and one value or more", ":12"},
-		{"G19 an unknown option of the global option", "providers corp", "", "unknown option providers; did you mean provider?", ":3"},
-		{"G19 an unknown option of the directive", "provider corp {\n" + good + "}", "max_bodies 1MiB", "unknown option max_bodies; known are config_file, provider, client_key", ":12"},
-		{"G19 an unknown option of token_request", "provider corp {\n" + good + "token_request {\ntimeouts 1s\n}\n}", "", "token_request.timeouts: unknown field; did you mean timeout?", ":8"},
-		{"G19 a brace that is missing", "provider corp {\n" + good, "", "Caddyfile", ""},
+		{"a field twice", "provider corp {\n" + good + "client_id " + canaryValue + "\n}", "", "client_id: is set twice", ":7"},
+		{"a provider twice", "provider corp {\n" + good + "}\nprovider corp {\n" + good + "}", "", "declared twice", ":8"},
+		{"a parameter twice", "provider corp {\n" + good + "token_request {\nparam a b\nparam a " + canaryValue + "\n}\n}", "", "token_request.params.a: is set twice", ":9"},
+		{"a directive option twice", "provider corp {\n" + good + "}", "max_body 1MiB\nmax_body 2MiB", "max_body is already specified", ":13"},
+		{"a client key twice", "provider corp {\n" + good + "}", "client_key a x\nclient_key a " + canaryValue, "client_key a is already specified", ":13"},
+		{"a timeout that is a word", "provider corp {\n" + good + "token_request {\ntimeout " + canaryValue + "\n}\n}", "", "token_request.timeout: must be a duration", ":8"},
+		{"a timeout that is too long", "provider corp {\n" + good + "token_request {\ntimeout 10m\n}\n}", "", "token_request.timeout: must be", ":8"},
+		{"a negative number of retries", "provider corp {\n" + good + "token_request {\nretries -1\n}\n}", "", "token_request.retries: must be", ":8"},
+		{"retries that are a word", "provider corp {\n" + good + "token_request {\nretries " + canaryValue + "\n}\n}", "", "token_request.retries: must be a whole number", ":8"},
+		{"a status that is none", "provider corp {\n" + good + "token_request {\nretry_on 99\n}\n}", "", "token_request.retry_on: a status", ":8"},
+		{"a token_wait of zero", "provider corp {\n" + good + "}", "token_wait 0s", "token_wait must be a duration", ":12"},
+		{"a token_wait that is a word", "provider corp {\n" + good + "}", "token_wait " + canaryValue, "token_wait must be a duration", ":12"},
+		{"a max_body without a size", "provider corp {\n" + good + "}", "max_body " + canaryValue, "max_body must be a size above 0", ":12"},
+		{"two values for one", "provider corp {\n" + good + "grant_type a " + canaryValue + "\n}", "", "grant_type: takes one value, not 2", ":7"},
+		{"a key without a name", "provider corp {\n" + good + "}", "client_key " + canaryValue, "client_key: takes a name and one value or more", ":12"},
+		{"an unknown option of the global option", "providers corp", "", "unknown option providers; did you mean provider?", ":3"},
+		{"an unknown option of the directive", "provider corp {\n" + good + "}", "max_bodies 1MiB", "unknown option max_bodies; known are config_file, provider, client_key", ":12"},
+		{"an unknown option of token_request", "provider corp {\n" + good + "token_request {\ntimeouts 1s\n}\n}", "", "token_request.timeouts: unknown field; did you mean timeout?", ":8"},
+		{"a brace that is missing", "provider corp {\n" + good, "", "Caddyfile", ""},
 		{"a place without a header name", "provider corp {\n" + good + "place cookie x\n}", "", "place: is written as", ":7"},
 		{"a place in a header of the connection", "provider corp {\n" + good + "place header Connection\n}", "", "place.header: Connection belongs", ":7"},
 		{"a header_up without a value", "provider corp {\n" + good + "header_up X-A\n}", "", "header_up: takes a name and a value", ":7"},
 		{"a header_up where the token goes", "provider corp {\n" + good + "header_up Authorization " + canaryValue + "\n}", "", "header_up.set.Authorization: is where the token goes", ":7"},
 		{"a parameter that a field sets", "provider corp {\n" + good + "token_request {\nparam scope " + canaryValue + "\n}\n}", "", "token_request.params.scope: set the provider's field scope", ":8"},
-		{"G11 a model twice", "provider corp {\n" + good + "model a\nmodel a " + canaryValue + "\n}", "", "models.a: is set twice", ":8"},
+		{"a model twice", "provider corp {\n" + good + "model a\nmodel a " + canaryValue + "\n}", "", "models.a: is set twice", ":8"},
 		{"a model without a name", "provider corp {\n" + good + "model\n}", "", "model: takes a name", ":7"},
 		{"a model with an unknown option", "provider corp {\n" + good + "model a {\nurl " + canaryValue + "\n}\n}", "", "models.a.url: unknown field", ":8"},
 		{"paths without one", "provider corp {\n" + good + "paths\n}", "", "paths: takes one path", ":7"},
 		{"a path without a slash", "provider corp {\n" + good + "paths v1\n}", "", "paths: a path must begin", ":7"},
-		{"G11 an alias twice", "provider corp {\n" + good + "}", "alias a corp/x\nalias a corp/y", "alias a is already specified", ":13"},
+		{"an alias twice", "provider corp {\n" + good + "}", "alias a corp/x\nalias a corp/y", "alias a is already specified", ":13"},
 		{"a key with an unknown option", "provider corp {\n" + good + "}", "client_key a " + canaryValue + " {\nmodel corp/x\n}", "client_key a: unknown option; its block takes models only", ":13"},
 		{"a key in the block of one", "provider corp {\n" + good + "}", "client_key a x {\n" + canaryValue + "\n}", "client_key a: unknown option", ":13"},
 		{"a key with no models", "provider corp {\n" + good + "}", "client_key a " + canaryValue + " {\nmodels\n}", "client_key a: models takes", ":13"},
@@ -223,21 +223,21 @@ func TestAWrongDirectiveIsRefusedAtLoad(t *testing.T) {
 	}
 }
 
-// G12, G18: the file's name, line and column are in the error.
+// The file's name, line and column are in the error.
 func TestAWrongConfigFileIsRefusedWithItsPlace(t *testing.T) {
 	for _, test := range []struct{ name, content, says string }{
-		{"G12 a comma too many", `{"oauth2_providers": {"p": {"client_id": "` + canaryValue + `",}}}`, "litellm_config.json:1:55: the file must be valid JSON: remove the comma"},
-		{"G12 a comment", "{\n  // " + canaryValue + "\n}", "litellm_config.json:2:3: the file must be valid JSON: JSON has no comments"},
-		{"G12 a byte order mark", "\ufeff{}", "byte order mark"},
-		{"G12 UTF-16", "{\x00}\x00", "UTF-16"},
-		{"G12 20 MB", `{"x":"` + strings.Repeat("x", 20<<20) + `"}`, "larger than 1 MiB"},
-		{"G12 nothing", "", "empty"},
+		{"a comma too many", `{"oauth2_providers": {"p": {"client_id": "` + canaryValue + `",}}}`, "litellm_config.json:1:55: the file must be valid JSON: remove the comma"},
+		{"a comment", "{\n  // " + canaryValue + "\n}", "litellm_config.json:2:3: the file must be valid JSON: JSON has no comments"},
+		{"a byte order mark", "\ufeff{}", "byte order mark"},
+		{"UTF-16", "{\x00}\x00", "UTF-16"},
+		{"20 MB", `{"x":"` + strings.Repeat("x", 20<<20) + `"}`, "larger than 1 MiB"},
+		{"nothing", "", "empty"},
 		{"no oauth2_providers", `{"model_list": []}`, "no oauth2_providers"},
-		{"G01 an unknown field", "{\"oauth2_providers\": {\"p\": {\n\"audience\": \"" + canaryValue + "\"}}}", "litellm_config.json:2:1: provider p: audience: unknown field"},
+		{"an unknown field", "{\"oauth2_providers\": {\"p\": {\n\"audience\": \"" + canaryValue + "\"}}}", "litellm_config.json:2:1: provider p: audience: unknown field"},
 		{"a provider_name", `{"oauth2_providers": {"p": {"provider_name": "` + canaryValue + `"}}}`, "provider p: provider_name"},
-		{"G18 a list of scopes", `{"oauth2_providers": {"p": {"scope": ["` + canaryValue + `"]}}}`, "provider p: scope: must be a string, not a list; write one string"},
-		{"G18 a number", `{"oauth2_providers": {"p": {"client_id": 17}}}`, "provider p: client_id: must be a string, not a number"},
-		{"G18 a provider that is a string", `{"oauth2_providers": {"p": "` + canaryValue + `"}}`, "provider p: must be an object"},
+		{"a list of scopes", `{"oauth2_providers": {"p": {"scope": ["` + canaryValue + `"]}}}`, "provider p: scope: must be a string, not a list; write one string"},
+		{"a number", `{"oauth2_providers": {"p": {"client_id": 17}}}`, "provider p: client_id: must be a string, not a number"},
+		{"a provider that is a string", `{"oauth2_providers": {"p": "` + canaryValue + `"}}`, "provider p: must be an object"},
 		{"missing fields, all at once", `{"oauth2_providers": {"p": {"client_id": "i"}}}`, "provider p: client_secret, token_url: required"},
 		{"a wrong URL", `{"oauth2_providers": {"p": {"client_id": "i", "client_secret": "s", "token_url": "` + canaryValue + `"}}}`, "provider p: token_url: must begin with https://"},
 	} {
@@ -249,14 +249,14 @@ func TestAWrongConfigFileIsRefusedWithItsPlace(t *testing.T) {
 			wantRefusal(t, validateCaddyfile(folder, "{\nadmin off\n}\n:0 {\noauth2_llm\n}\n"), test.says, "litellm_config.json")
 		})
 	}
-	t.Run("G12 a folder", func(t *testing.T) {
+	t.Run("a folder", func(t *testing.T) {
 		folder := t.TempDir()
 		if err := os.Mkdir(filepath.Join(folder, "litellm_config.json"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		wantRefusal(t, validateCaddyfile(folder, "{\nadmin off\n}\n:0 {\noauth2_llm\n}\n"), "litellm_config.json: the file is a folder")
 	})
-	t.Run("G12 no file at all", func(t *testing.T) {
+	t.Run("no file at all", func(t *testing.T) {
 		wantRefusal(t, validateCaddyfile(t.TempDir(), "{\nadmin off\n}\n:0 {\noauth2_llm\n}\n"), "there is no litellm_config.json beside the Caddyfile", "Caddyfile:5")
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// L01, L03: a reload takes nothing from requests that wait for a token.
-func TestL01AReloadFailsNoRequestThatWaitsForAToken(t *testing.T) {
+// A reload takes nothing from requests that wait for a token.
+func TestAReloadFailsNoRequestThatWaitsForAToken(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	config := decorateWith(auth, llm, "client_a", "s")
@@ -60,9 +60,9 @@ func (g *gateway) waiting() int {
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "tokens.(*Manager).Token(")
 }
 
-// L02: unchanged reloads under load cost no token request and no answer, and
+// Unchanged reloads under load cost no token request and no answer, and
 // lose no more connections than Caddy itself does.
-func TestL02UnchangedReloadsUnderLoadFailNothing(t *testing.T) {
+func TestUnchangedReloadsUnderLoadFailNothing(t *testing.T) {
 	reloads := 100
 	if testing.Short() {
 		reloads = 20
@@ -158,8 +158,8 @@ func (g *gateway) settledGoroutines() int {
 	return least
 }
 
-// L04: a configuration that fails late leaves the old one as it was.
-func TestL04AReloadThatFailsLateLeavesNothingBehind(t *testing.T) {
+// A configuration that fails late leaves the old one as it was.
+func TestAReloadThatFailsLateLeavesNothingBehind(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	good := decorateWith(auth, llm, "client_a", "s")

@@ -102,7 +102,7 @@ func (q replayedRequest) arrives(fixed bool) string {
 	return withoutPrefix(q.body)
 }
 
-func TestU01ARevokedTokenIsNoticedByNoClient(t *testing.T) {
+func TestARevokedTokenIsNoticedByNoClient(t *testing.T) {
 	ca := newAuthority(t)
 	auth := newCorpAuth(t)
 	requests, failures, extra := 0, 0, int64(0)

@@ -43,18 +43,18 @@ func newHastyHost(t *testing.T, status int, arrived chan<- string) string {
 
 // An LLM that answers before it has read a long body leaves the rest of it on the
 // client's connection. Whoever reads on there takes it for further requests.
-func TestU09WhatIsLeftOfABodyIsNotTakenForTheNextRequest(t *testing.T) {
+func TestWhatIsLeftOfABodyIsNotTakenForTheNextRequest(t *testing.T) {
 	const size = 16 << 20
 	hidden := "GET /hidden HTTP/1.1\r\nHost: gateway.test\r\nApi-Key: gateway-key\r\n\r\n"
 	hidden = strings.Repeat(hidden, size/len(hidden))
 	for where, site := range map[string]corpSite{
-		"U09 a plain reverse_proxy, fixed":     {fixed: true},
-		"U09 a plain reverse_proxy, by model":  {directive: "default_provider corp"},
-		"U09 transport oauth2_llm, fixed":      {fixed: true, proxy: "transport oauth2_llm"},
-		"U09 transport oauth2_llm, by model":   {directive: "default_provider corp", proxy: "transport oauth2_llm"},
-		"U09 a base_url, fixed":                {fixed: true, provider: "base_url"},
-		"U09 a base_url, by model":             {directive: "default_provider corp", provider: "base_url"},
-		"U09 no provider's, and unknown_model": {directive: "unknown_model pass"},
+		"a plain reverse_proxy, fixed":     {fixed: true},
+		"a plain reverse_proxy, by model":  {directive: "default_provider corp"},
+		"transport oauth2_llm, fixed":      {fixed: true, proxy: "transport oauth2_llm"},
+		"transport oauth2_llm, by model":   {directive: "default_provider corp", proxy: "transport oauth2_llm"},
+		"a base_url, fixed":                {fixed: true, provider: "base_url"},
+		"a base_url, by model":             {directive: "default_provider corp", provider: "base_url"},
+		"no provider's, and unknown_model": {directive: "unknown_model pass"},
 	} {
 		for _, status := range []int{http.StatusOK, http.StatusUnauthorized, http.StatusForbidden} {
 			for _, chunked := range []bool{false, true} {

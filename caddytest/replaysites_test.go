@@ -142,13 +142,13 @@ func (s leaseSite) address(llm *strictLLM) string {
 // those that differ most.
 func leaseSites() map[string]leaseSite {
 	sites := map[string]leaseSite{
-		"U01 routed to a base_url":       {bound: true},
-		"U01 fixed with a static host":   {fixed: true},
-		"U01 routed to a static host":    {},
-		"U01 fixed, bound to a base_url": {fixed: true, bound: true},
+		"routed to a base_url":       {bound: true},
+		"fixed with a static host":   {fixed: true},
+		"routed to a static host":    {},
+		"fixed, bound to a base_url": {fixed: true, bound: true},
 	}
 	if testing.Short() {
-		delete(sites, "U01 routed to a static host")
+		delete(sites, "routed to a static host")
 	}
 	return sites
 }

@@ -17,7 +17,7 @@ import (
 
 // Whatever number of clients meets the revoked token, one token request is made
 // for it.
-func TestU01ManyClientsWithOneRevokedTokenCauseOneTokenRequest(t *testing.T) {
+func TestManyClientsWithOneRevokedTokenCauseOneTokenRequest(t *testing.T) {
 	clients := 512
 	if testing.Short() {
 		clients = 128
@@ -70,7 +70,7 @@ func TestU01ManyClientsWithOneRevokedTokenCauseOneTokenRequest(t *testing.T) {
 	}
 }
 
-func TestU01AStreamAfterAReplayPassesAsItComes(t *testing.T) {
+func TestAStreamAfterAReplayPassesAsItComes(t *testing.T) {
 	for where, site := range leaseSites() {
 		t.Run(where, func(t *testing.T) {
 			auth := newCorpAuth(t)
@@ -98,11 +98,11 @@ func TestU01AStreamAfterAReplayPassesAsItComes(t *testing.T) {
 	}
 }
 
-func TestU10AWebSocketAfterAReplayIsOne(t *testing.T) {
+func TestAWebSocketAfterAReplayIsOne(t *testing.T) {
 	ca := newAuthority(t)
 	for where, site := range leaseSites() {
 		for _, speaksTLS := range []bool{false, true} {
-			t.Run(fmt.Sprintf("U10 %s, with TLS: %v", where, speaksTLS), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, with TLS: %v", where, speaksTLS), func(t *testing.T) {
 				auth := newCorpAuth(t)
 				var config *tls.Config
 				if speaksTLS {
@@ -145,7 +145,7 @@ func TestU10AWebSocketAfterAReplayIsOne(t *testing.T) {
 }
 
 // An answer that does not end holds up nobody: it is the next that counts.
-func TestU01ARefusalThatDoesNotEndIsNotWaitedFor(t *testing.T) {
+func TestARefusalThatDoesNotEndIsNotWaitedFor(t *testing.T) {
 	for where, site := range leaseSites() {
 		t.Run(where, func(t *testing.T) {
 			auth := newCorpAuth(t)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestH05NoCredentialTravelsInATrailer(t *testing.T) {
+func TestNoCredentialTravelsInATrailer(t *testing.T) {
 	const evil = "Authorization: Bearer evil\nX-Api-Key: evil\nX-Token: evil\nCookie: evil\nX-Group: evil\nX-Checksum: 1\n"
 	for name, test := range map[string]struct {
 		fixed          bool
@@ -20,15 +20,15 @@ func TestH05NoCredentialTravelsInATrailer(t *testing.T) {
 		// checksum is what arrives of the trailer that is nobody's business.
 		checksum string
 	}{
-		"H05 a body that is held":              {announced: "Authorization, X-Api-Key, X-Token, X-Group, X-Checksum", body: chat("corp/m"), trailers: evil, checksum: "1"},
-		"H05 a body that streams":              {announced: "Authorization, X-Checksum", body: "RIFF", trailers: evil, checksum: "1"},
-		"H05 a fixed provider":                 {fixed: true, announced: "Authorization, X-Checksum, X-Token, Cookie", body: "{}", trailers: evil, checksum: "1"},
-		"H05 an announcement in lower case":    {fixed: true, announced: "authorization,x-checksum", body: "{}", trailers: "authorization: evil\nx-checksum: 1\n", checksum: "1"},
-		"H05 trailers that are not announced":  {fixed: true, announced: "X-Checksum", body: "{}", trailers: evil, checksum: "1"},
-		"H05 no announcement at all":           {body: "RIFF", trailers: evil},
-		"H05 nothing but credentials":          {announced: "Authorization", body: chat("corp/m"), trailers: "Authorization: Bearer evil\n"},
-		"H05 underscores":                      {fixed: true, announced: "X_Api_Key, X-Checksum", body: "{}", trailers: "X_Api_Key: evil\nX-Checksum: 1\n", checksum: "1"},
-		"H05 an announcement that never comes": {fixed: true, announced: "Authorization, X-Checksum", body: "{}", checksum: ""},
+		"a body that is held":              {announced: "Authorization, X-Api-Key, X-Token, X-Group, X-Checksum", body: chat("corp/m"), trailers: evil, checksum: "1"},
+		"a body that streams":              {announced: "Authorization, X-Checksum", body: "RIFF", trailers: evil, checksum: "1"},
+		"a fixed provider":                 {fixed: true, announced: "Authorization, X-Checksum, X-Token, Cookie", body: "{}", trailers: evil, checksum: "1"},
+		"an announcement in lower case":    {fixed: true, announced: "authorization,x-checksum", body: "{}", trailers: "authorization: evil\nx-checksum: 1\n", checksum: "1"},
+		"trailers that are not announced":  {fixed: true, announced: "X-Checksum", body: "{}", trailers: evil, checksum: "1"},
+		"no announcement at all":           {body: "RIFF", trailers: evil},
+		"nothing but credentials":          {announced: "Authorization", body: chat("corp/m"), trailers: "Authorization: Bearer evil\n"},
+		"underscores":                      {fixed: true, announced: "X_Api_Key, X-Checksum", body: "{}", trailers: "X_Api_Key: evil\nX-Checksum: 1\n", checksum: "1"},
+		"an announcement that never comes": {fixed: true, announced: "Authorization, X-Checksum", body: "{}", checksum: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			auth, up := newCorpAuth(t), newUpstream(t, nil)
@@ -58,7 +58,7 @@ func TestH05NoCredentialTravelsInATrailer(t *testing.T) {
 
 // The upstream sees the trailers of a body only after its end: a copy of them
 // that is made too early is empty.
-func TestH05TrailersOfALongBodyArriveAfterIt(t *testing.T) {
+func TestTrailersOfALongBodyArriveAfterIt(t *testing.T) {
 	wantTrailersAfterALongBody(t, func(url string) *gateway {
 		return corpSite{auth: newCorpAuth(t), upstream: strings.TrimPrefix(url, "http://"), directive: gatewayKey, fixed: true}.start(t)
 	})
@@ -105,7 +105,7 @@ func wantTrailersAfterALongBody(t *testing.T, start func(url string) *gateway) {
 
 // Caddy wraps request bodies, so net/http does not see that a client waits to be
 // asked for one, and would wait for it before it sends the answer.
-func TestH08AnAnswerDoesNotWaitForABodyThatNobodyWants(t *testing.T) {
+func TestAnAnswerDoesNotWaitForABodyThatNobodyWants(t *testing.T) {
 	auth, up := newCorpAuth(t), newUpstream(t, nil)
 	g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey + "max_body 1MiB"}.start(t)
 	const head = "POST %s HTTP/1.1\r\nHost: gateway.test\r\n%s\r\nContent-Length: %d\r\n\r\n"
@@ -116,14 +116,14 @@ func TestH08AnAnswerDoesNotWaitForABodyThatNobodyWants(t *testing.T) {
 		status       int
 		kind, code   string
 	}{
-		"H08 JSON that is too long":     {"/v1/x", waiting + "application/json", 1<<20 + 1, 413, "invalid_request_error", "body_too_large"},
-		"H08 a form that is too long":   {"/v1/x", waiting + "multipart/form-data; boundary=b", 1<<20 + 1, 413, "invalid_request_error", "body_too_large"},
-		"H08 a client that did not ask": {"/v1/x", "Api-Key: gateway-key", 1<<20 + 1, 413, "invalid_request_error", "body_too_large"},
-		"H08 a client without a key":    {"/v1/x", "Expect: 100-continue", 100_000, 401, "authentication_error", "invalid_api_key"},
-		"H08 a path with a dot segment": {"/v1/../x", waiting + "application/json", 100_000, 400, "invalid_request_error", "invalid_path"},
+		"JSON that is too long":     {"/v1/x", waiting + "application/json", 1<<20 + 1, 413, "invalid_request_error", "body_too_large"},
+		"a form that is too long":   {"/v1/x", waiting + "multipart/form-data; boundary=b", 1<<20 + 1, 413, "invalid_request_error", "body_too_large"},
+		"a client that did not ask": {"/v1/x", "Api-Key: gateway-key", 1<<20 + 1, 413, "invalid_request_error", "body_too_large"},
+		"a client without a key":    {"/v1/x", "Expect: 100-continue", 100_000, 401, "authentication_error", "invalid_api_key"},
+		"a path with a dot segment": {"/v1/../x", waiting + "application/json", 100_000, 400, "invalid_request_error", "invalid_path"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// ReadResponse gives the first answer, a 100 too.
+			// ReadResponse returns the first answer, a 100 too.
 			response, _, _ := g.exchange(t, http.MethodPost, fmt.Appendf(nil, head, test.path, test.header, test.length))
 			body, _ := io.ReadAll(response.Body)
 			answer{response.StatusCode, response.Header, string(body)}.wantError(t, test.status, test.kind, test.code)
@@ -132,7 +132,7 @@ func TestH08AnAnswerDoesNotWaitForABodyThatNobodyWants(t *testing.T) {
 	if auth.tokenRequests.Load() != 0 || up.count() != 0 {
 		t.Error("a token was fetched or a request forwarded")
 	}
-	t.Run("H08 a body that fits is asked for", func(t *testing.T) {
+	t.Run("a body that fits is asked for", func(t *testing.T) {
 		body := chat("corp/gpt-4o")
 		response, reader, connection := g.exchange(t, http.MethodPost, fmt.Appendf(nil, head, "/v1/x", waiting+"application/json", len(body)))
 		if response.StatusCode != http.StatusContinue {
@@ -154,15 +154,15 @@ func TestH08AnAnswerDoesNotWaitForABodyThatNobodyWants(t *testing.T) {
 	})
 }
 
-func TestH11NeitherHostNorAnAbsoluteURIChoosesAProvider(t *testing.T) {
+func TestNeitherHostNorAnAbsoluteURIChoosesAProvider(t *testing.T) {
 	auth, up, other := newCorpAuth(t), newUpstream(t, nil), newUpstream(t, nil)
 	g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey}.start(t)
 	body := chat("corp/gpt-4o")
 	for name, lines := range map[string]string{
-		"H11 the host is another's":         "POST /v1/chat/completions HTTP/1.1\nHost: " + other.address(),
-		"H11 the URI is absolute":           "POST http://" + other.address() + "/v1/chat/completions HTTP/1.1\nHost: gateway.test",
-		"H11 the URI has a user and a host": "POST http://user:evil@" + other.address() + "/v1/chat/completions HTTP/1.1\nHost: gateway.test",
-		"H11 X-Forwarded-Host and others":   "POST /v1/chat/completions HTTP/1.1\nHost: gateway.test\nX-Forwarded-Host: " + other.address() + "\nX-Provider: zzz\nX-Original-URL: http://" + other.address(),
+		"the host is another's":         "POST /v1/chat/completions HTTP/1.1\nHost: " + other.address(),
+		"the URI is absolute":           "POST http://" + other.address() + "/v1/chat/completions HTTP/1.1\nHost: gateway.test",
+		"the URI has a user and a host": "POST http://user:evil@" + other.address() + "/v1/chat/completions HTTP/1.1\nHost: gateway.test",
+		"X-Forwarded-Host and others":   "POST /v1/chat/completions HTTP/1.1\nHost: gateway.test\nX-Forwarded-Host: " + other.address() + "\nX-Provider: zzz\nX-Original-URL: http://" + other.address(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := up.count()
@@ -177,14 +177,14 @@ func TestH11NeitherHostNorAnAbsoluteURIChoosesAProvider(t *testing.T) {
 			}
 		})
 	}
-	t.Run("H11 a host that is a provider's name", func(t *testing.T) {
+	t.Run("a host that is a provider's name", func(t *testing.T) {
 		body := chat("gpt-4o")
 		g.wire(t, fmt.Sprintf("POST /corp/v1/chat/completions?provider=corp HTTP/1.1\nHost: corp\nX-Provider: corp\nApi-Key: gateway-key\nContent-Length: %d\n\n%s", len(body), body)).
 			wantError(t, 404, "invalid_request_error", "model_not_found")
 	})
 }
 
-func TestP01DotSegmentsAreRefused(t *testing.T) {
+func TestDotSegmentsAreRefused(t *testing.T) {
 	auth, up := newCorpAuth(t), newUpstream(t, nil)
 	body := chat("corp/gpt-4o")
 	paths := []string{
@@ -196,7 +196,7 @@ func TestP01DotSegmentsAreRefused(t *testing.T) {
 	for _, fixed := range []bool{false, true} {
 		g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey + "default_provider corp\nunknown_model pass", fixed: fixed}.start(t)
 		for _, path := range paths {
-			t.Run(fmt.Sprintf("P01 %s, fixed %v", path, fixed), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, fixed %v", path, fixed), func(t *testing.T) {
 				g.wire(t, fmt.Sprintf("POST %s HTTP/1.1\nHost: gateway.test\nApi-Key: gateway-key\nContent-Length: %d\n\n%s", path, len(body), body)).
 					wantError(t, 400, "invalid_request_error", "invalid_path")
 			})

@@ -83,9 +83,9 @@ func newSecretsServer(t *testing.T) *secretsServer {
 	return s
 }
 
-// X01: secrets of the configuration, and of whatever an authorization server
+// Secrets of the configuration, and of whatever an authorization server
 // answers, are in no log at DEBUG, no answer and no error.
-func TestX01NoSecretIsSeen(t *testing.T) {
+func TestNoSecretIsSeen(t *testing.T) {
 	server := newSecretsServer(t)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+tokenCanary {
@@ -196,7 +196,7 @@ func TestX01NoSecretIsSeen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// L12: what GET /config/ and the autosave file show.
+		// What GET /config/ and the autosave file show.
 		hits += wantNoCanaries(t, "the configuration", strings.ReplaceAll(string(adapted), queryCanary, ""))
 		for name, a := range answers {
 			server.answer(a.answer)
@@ -233,8 +233,8 @@ func TestX01NoSecretIsSeen(t *testing.T) {
 	figure(t, "canary_hits", "%d in %d answers, at DEBUG, in %d forms of %d secrets", hits, 3*len(answers), len(echo), len(allCanaries))
 }
 
-// N01: a host that cannot be reached is named, the query of its URL is not.
-func TestN01AnUnreachableTokenEndpointIsNamedWithoutItsQuery(t *testing.T) {
+// A host that cannot be reached is named, the query of its URL is not.
+func TestAnUnreachableTokenEndpointIsNamedWithoutItsQuery(t *testing.T) {
 	address := freeAddress(t)
 	g := startGateway(t, fmt.Sprintf(`
 {
@@ -280,7 +280,7 @@ func TestN01AnUnreachableTokenEndpointIsNamedWithoutItsQuery(t *testing.T) {
 	wantNoCanaries(t, "the log", log)
 }
 
-// G04 and G16: what works and is a risk is warned about, without the value.
+// What works and is a risk is warned about, without the value.
 func TestRisksAreWarnedAboutWhenTheConfigurationIsLoaded(t *testing.T) {
 	t.Setenv("TEST_SECRET", "s")
 	g := startGateway(t, `

@@ -240,7 +240,7 @@ func TestADecoratedRequestIsNotReadOrChanged(t *testing.T) {
 	}
 }
 
-func TestU01TheRequestAfterAnUpstreams401GetsANewToken(t *testing.T) {
+func TestTheRequestAfterAnUpstreams401GetsANewToken(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	g := startGateway(t, decorateWith(auth, llm, "client_a", "s"))
@@ -274,7 +274,7 @@ func TestAReloadKeepsTheTokenOfAnUnchangedProvider(t *testing.T) {
 	if n := auth.tokenRequests.Load(); n != 1 {
 		t.Errorf("%d token requests over 5 reloads, want 1", n)
 	}
-	// L05: a changed client never meets the old token.
+	// A changed client never meets the old token.
 	llm.setClient("client_b")
 	if err := g.load(decorateWith(auth, llm, "client_b", "s2")); err != nil {
 		t.Fatal(err)

@@ -42,9 +42,9 @@ func (g *gateway) open(ctx context.Context, t *testing.T) *http.Response {
 	return response
 }
 
-func TestU09EachEventPassesBeforeTheNextIsMade(t *testing.T) {
+func TestEachEventPassesBeforeTheNextIsMade(t *testing.T) {
 	for _, contentType := range []string{"text/event-stream", "text/event-stream; charset=utf-8", "application/x-ndjson", "application/octet-stream"} {
-		t.Run("U09 "+contentType, func(t *testing.T) {
+		t.Run(contentType, func(t *testing.T) {
 			// The upstream makes an event only once the client has the one before:
 			// a gateway that collects them brings both to a halt.
 			next := make(chan struct{})
@@ -97,7 +97,7 @@ func wantEventsOneByOne(t *testing.T, response *http.Response, next chan<- struc
 	}
 }
 
-func TestU09AClientThatLeavesEndsTheUpstreamsRequestAndLeavesNothingBehind(t *testing.T) {
+func TestAClientThatLeavesEndsTheUpstreamsRequestAndLeavesNothingBehind(t *testing.T) {
 	wantLeaversToEndTheirRequests(t, func(answer http.HandlerFunc) *gateway {
 		return streaming(t, newCorpAuth(t), "", "", answer)
 	})
@@ -151,8 +151,8 @@ func wantLeaversToEndTheirRequests(t *testing.T, start func(answer http.HandlerF
 	})
 }
 
-func TestU09AStreamThatBreaksDoesNotLookWhole(t *testing.T) {
-	for name, header := range map[string]string{"U09 without a length": "Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 0\n\n\r\n", "U09 with a length": "Content-Length: 100\r\n\r\ndata: 0\n\n"} {
+func TestAStreamThatBreaksDoesNotLookWhole(t *testing.T) {
+	for name, header := range map[string]string{"without a length": "Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 0\n\n\r\n", "with a length": "Content-Length: 100\r\n\r\ndata: 0\n\n"} {
 		t.Run(name, func(t *testing.T) {
 			g := streaming(t, newCorpAuth(t), "", "", func(w http.ResponseWriter, _ *http.Request) {
 				connection, _, err := w.(http.Hijacker).Hijack()
@@ -186,7 +186,7 @@ func TestTrailersOfAnAnswerPass(t *testing.T) {
 	}
 }
 
-func TestU09EarlyHintsPass(t *testing.T) {
+func TestEarlyHintsPass(t *testing.T) {
 	hinted := make(chan struct{})
 	g := streaming(t, newCorpAuth(t), "", "", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")

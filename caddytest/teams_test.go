@@ -283,7 +283,7 @@ func TestRecordedClientsUseAliasesAndLists(t *testing.T) {
 	}
 }
 
-// take gives the last request that arrived, and forgets it.
+// take returns the last request that arrived, and forgets it.
 func (u *upstream) take() (received, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -55,8 +55,8 @@ func TestTokenWaitEndsAWaitAndNotTheTokenRequest(t *testing.T) {
 	}
 }
 
-// T29: callers do not wait for a Retry-After that is longer than a retry.
-func TestT29ALongRetryAfterIsPassedOnAtOnce(t *testing.T) {
+// Callers do not wait for a Retry-After that is longer than a retry.
+func TestALongRetryAfterIsPassedOnAtOnce(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	g := startGateway(t, decorateWith(auth, llm, "client_a", "s"))
@@ -77,8 +77,8 @@ func TestT29ALongRetryAfterIsPassedOnAtOnce(t *testing.T) {
 	}
 }
 
-// T20: a token that no header may carry never gets near the upstream.
-func TestT20ATokenWithALineEndIsRefusedAtAcquisition(t *testing.T) {
+// A token that no header may carry never gets near the upstream.
+func TestATokenWithALineEndIsRefusedAtAcquisition(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	g := startGateway(t, decorateWith(auth, llm, "client_a", "s"))
@@ -215,8 +215,8 @@ func TestAProvidersTokenCanPayForAnothers(t *testing.T) {
 	}
 }
 
-// C04: a client with little time leaves in time, the others stay.
-func TestC04AClientThatGoesAwayTakesNobodyWithIt(t *testing.T) {
+// A client with little time leaves in time, the others stay.
+func TestAClientThatGoesAwayTakesNobodyWithIt(t *testing.T) {
 	auth := newAuthServer(t, oauthClient{id: "client_a", secret: "s"})
 	llm := newLLM(t, auth, "client_a")
 	release := make(chan struct{})
@@ -292,7 +292,7 @@ func TestATokenThatWaitsForAnothersInVainIsATimeout(t *testing.T) {
 	}
 }
 
-// T34: what a server has made of a refresh token outlives a change of the
+// What a server has made of a refresh token outlives a change of the
 // provider; the used one is never sent again.
 func TestARotatedRefreshTokenOutlivesAChangedProvider(t *testing.T) {
 	var mu sync.Mutex

@@ -13,11 +13,11 @@ import (
 
 // A decoder turns JSON into providers, strictly: unknown and repeated names
 // and values of another type are errors, all of which are found at once. No
-// error shows a value (cases G01, G18).
+// error shows a value.
 type decoder struct {
 	file  string
 	lines lineCounter
-	// literals are the fields whose values are literal text, as in the seed.
+	// literals are the fields whose values are literal text, as in CrewAI's file.
 	literals []string
 	errs     []error
 

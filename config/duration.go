@@ -29,7 +29,7 @@ func CheckDuration(d time.Duration) error {
 	return nil
 }
 
-// UnmarshalText reads a duration (case G13).
+// UnmarshalText reads a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
 	// The error of ParseDuration quotes the text.
 	parsed, err := time.ParseDuration(string(text))

@@ -97,7 +97,7 @@ func noVariable(name string) error {
 	return fmt.Errorf("%w: no variable %s is set: add var %[2]s VALUE", ErrUnresolvedReference, shownName(name))
 }
 
-// variable reads an environment variable, which must be set (cases G02, G03).
+// variable reads an environment variable, which must be set.
 func (e Environment) variable(name string) (string, error) {
 	value, ok := e.LookupEnv(name)
 	switch {

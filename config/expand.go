@@ -32,7 +32,7 @@ func (p *Provider) expand(name string, environment Environment) (*Provider, erro
 	return expanded, errors.Join(f.errs...)
 }
 
-// expandWith gives nil if there is no such preset. What holds a variable that is
+// expandWith returns nil if there is no such preset. What holds a variable that is
 // missing stays as it is.
 func (p *Provider) expandWith(f *faults, environment Environment) *Provider {
 	if p == nil || p.Preset == "" && len(p.Vars) == 0 {
@@ -92,7 +92,7 @@ func (p *Provider) expansionOf(preset *Preset) expansion {
 	return e
 }
 
-// over gives a provider's fields, and where it sets none, the preset's.
+// over returns a provider's fields, and where it sets none, the preset's.
 func (p *Provider) over(preset *Provider) *Provider {
 	merged := &Provider{origin: maps.Clone(p.origin)}
 	mergeInto(reflect.ValueOf(merged).Elem(), reflect.ValueOf(p).Elem(), reflect.ValueOf(p.alternatives(preset)).Elem(), "", func(string) {})
@@ -104,7 +104,7 @@ func (p *Provider) over(preset *Provider) *Provider {
 	return merged
 }
 
-// alternatives gives a preset's fields less those for which the provider has set
+// alternatives returns a preset's fields less those for which the provider has set
 // another that says the same in another way.
 func (p *Provider) alternatives(preset *Provider) *Provider {
 	rest := *preset
@@ -146,7 +146,7 @@ func (p *Provider) alternatives(preset *Provider) *Provider {
 	return &rest
 }
 
-// withoutHeaders gives headers less some names, whatever their case.
+// withoutHeaders returns headers less some names, whatever their case.
 func withoutHeaders(headers map[string][]Template, names []string) map[string][]Template {
 	rest := maps.Clone(headers)
 	maps.DeleteFunc(rest, func(name string, _ []Template) bool {
@@ -155,7 +155,7 @@ func withoutHeaders(headers map[string][]Template, names []string) map[string][]
 	return rest
 }
 
-// vars gives the values of all variables but those that are missing; an optional one
+// vars returns the values of all variables but those that are missing; an optional one
 // may be empty. used are those that a field holds.
 func (p *Provider) vars(f *faults, preset *Preset, used []string) map[string]string {
 	values := make(map[string]string)

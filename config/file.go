@@ -8,9 +8,9 @@ import (
 // providersKey is the member of litellm_config.json that is ours.
 const providersKey = "oauth2_providers"
 
-// seedFields are the fields of CrewAI's document. In its file they are literal
+// literalFields are the fields of CrewAI's document. In its file they are literal
 // but for os.environ/NAME: a secret with a brace in it works as it is.
-var seedFields = []string{"client_id", "client_secret", "token_url", "scope", "refresh_token"}
+var literalFields = []string{"client_id", "client_secret", "token_url", "scope", "refresh_token"}
 
 // LoadFile reads providers from a file like CrewAI's litellm_config.json.
 // Relative paths in it are relative to its folder. The error is a
@@ -38,7 +38,7 @@ func parseFile(path string, content []byte) (Providers, error) {
 		line, column := lines.at(problem.offset)
 		return nil, &ConfigurationError{File: path, Line: line, Column: column, Err: problem.err}
 	}
-	d := &decoder{file: path, lines: lines, literals: seedFields}
+	d := &decoder{file: path, lines: lines, literals: literalFields}
 	providers := d.document(document)
 	if err := errors.Join(d.errs...); err != nil {
 		return nil, err

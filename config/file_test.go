@@ -105,10 +105,10 @@ func TestAFileOfAWrongShapeIsRefused(t *testing.T) {
 		"a provider is text":               {`{"oauth2_providers":{"p":"CANARY"}}`, "p", "", 1, 26, "must be an object, not a string; a provider is an object of fields such as client_id"},
 		"a provider is a list":             {`{"oauth2_providers":{"p":["CANARY"]}}`, "p", "", 1, 26, "not a list"},
 		"a provider is null":               {`{"oauth2_providers":{"p":null}}`, "p", "", 1, 26, "not null"},
-		"G09 a provider without a name":    {`{"oauth2_providers":{"":{"client_id":"CANARY"}}}`, "", "oauth2_providers", 1, 22, "a provider has no name"},
+		"a provider without a name":        {`{"oauth2_providers":{"":{"client_id":"CANARY"}}}`, "", "oauth2_providers", 1, 22, "a provider has no name"},
 		"a provider that is there twice":   {"{\"oauth2_providers\":{\"p\":{},\n \"p\":{}}}", "p", "", 2, 2, "is declared twice"},
-		"G18 a field of another type":      {fileWith("\n\t\"scope\": [\"CANARY\"]"), "p", "scope", 2, 11, "must be a string, not a list"},
-		"G01 a field that there is not":    {fileWith("\n\"audience\":\"CANARY\""), "p", "audience", 2, 1, "unknown field"},
+		"a field of another type":          {fileWith("\n\t\"scope\": [\"CANARY\"]"), "p", "scope", 2, 11, "must be a string, not a list"},
+		"a field that there is not":        {fileWith("\n\"audience\":\"CANARY\""), "p", "audience", 2, 1, "unknown field"},
 		"a field of another type, umlauts": {fileWith(`"client_id":"äöü","scope":4`), "p", "scope", 1, 53, "not a number"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestTheSeedsFieldsAreLiteralInAFile(t *testing.T) {
 }
 
 func TestAnyStringOfAFileMayBeAVariable(t *testing.T) {
-	for _, name := range seedFields {
+	for _, name := range literalFields {
 		providers, err := parse(fileWith(jsonString(name) + `:"os.environ/UNSET"`))
 		if err != nil {
 			t.Fatal(err)

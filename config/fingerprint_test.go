@@ -228,7 +228,7 @@ func TestAFingerprintFollowsTheEnvironmentAndNotTheTime(t *testing.T) {
 		t.Error("the same environment gives two fingerprints")
 	}
 	if with("two") == one {
-		t.Error("L05 another secret has the same fingerprint")
+		t.Error("another secret has the same fingerprint")
 	}
 }
 

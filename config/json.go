@@ -137,7 +137,7 @@ type jsonParser struct {
 	decoder *json.Decoder
 }
 
-// next gives the next token and where it starts.
+// next returns the next token and where it starts.
 func (p *jsonParser) next() (json.Token, int) {
 	start := int(p.decoder.InputOffset())
 	for start < len(p.data) && bytes.IndexByte([]byte(" \t\r\n,:"), p.data[start]) >= 0 {

@@ -28,7 +28,7 @@ func (JSONTemplate) String() string { return tokens.Redacted }
 // LogValue implements slog.LogValuer.
 func (JSONTemplate) LogValue() slog.Value { return slog.StringValue(tokens.Redacted) }
 
-// MarshalJSON gives the JSON value.
+// MarshalJSON returns the JSON value.
 func (t JSONTemplate) MarshalJSON() ([]byte, error) { return t, nil }
 
 // UnmarshalJSON takes any JSON value in which no name is set twice. The order of
@@ -88,7 +88,7 @@ func marshal(value any) JSONTemplate {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// decode gives the JSON value, its numbers as they are written.
+// decode returns the JSON value, its numbers as they are written.
 func (t JSONTemplate) decode() (value any) {
 	decoder := json.NewDecoder(bytes.NewReader(t))
 	decoder.UseNumber()
@@ -160,7 +160,7 @@ func newStructure(t JSONTemplate, read func(parse func() ([]part, error)) *value
 	return s
 }
 
-// nameValues gives each value the name of the member that it is, or is in.
+// nameValues returns each value the name of the member that it is, or is in.
 func nameValues(name string, node any) {
 	switch n := node.(type) {
 	case *value:

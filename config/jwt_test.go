@@ -18,8 +18,8 @@ const (
 func TestAWrongJWTIsRefused(t *testing.T) {
 	files := signingFiles(t)
 	for name, test := range map[string]struct{ fields, field, want string }{
-		"G14 a secret beside a key":              {privateKey + `},"client_secret":"CANARY"`, "client_secret", "auth_method private_key_jwt does not send it"},
-		"G14 the file of a secret beside a key":  {privateKey + `},"client_secret_file":"<secret>"`, "client_secret_file", "does not send it"},
+		"a secret beside a key":                  {privateKey + `},"client_secret":"CANARY"`, "client_secret", "auth_method private_key_jwt does not send it"},
+		"the file of a secret beside a key":      {privateKey + `},"client_secret_file":"<secret>"`, "client_secret_file", "does not send it"},
 		"private_key_jwt without a jwt block":    {`"client_id":"i","token_url":"https://x.com","auth_method":"private_key_jwt"`, "jwt", "is missing: a JWT must be signed; write a block with alg and key_file"},
 		"self_signed without a jwt block":        {`"source":"self_signed"`, "jwt", "is missing: a JWT must be signed; write a block with alg and key_file"},
 		"{jwt} without a jwt block":              {validFields + `,"scope":"CANARY{jwt}"`, "scope", "need a jwt block"},

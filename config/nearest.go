@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// UnknownField is the error about a field that there is not (case G01), within
+// UnknownField is the error about a field that there is not, within
 // another field if that is not empty. It guesses which of the known ones was
 // meant.
 func UnknownField(provider, within, name string, known []string) error {

@@ -53,7 +53,7 @@ var presets = sync.OnceValue(func() map[string]*Preset {
 	return all
 })
 
-// Presets gives all presets by name. They are shared: do not change them.
+// Presets returns all presets by name. They are shared: do not change them.
 func Presets() map[string]*Preset { return presets() }
 
 func parsePresets(content []byte) (map[string]*Preset, error) {
@@ -72,7 +72,7 @@ func parsePresets(content []byte) (map[string]*Preset, error) {
 	return all, nil
 }
 
-// FindPreset gives a preset. The error guesses which one was meant.
+// FindPreset returns a preset. The error guesses which one was meant.
 func FindPreset(name string) (*Preset, error) {
 	if preset := Presets()[name]; preset != nil {
 		return preset, nil

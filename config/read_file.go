@@ -16,7 +16,7 @@ import (
 const maxFileSize = 1 << 20
 
 // readRegular reads a file of at most 1 MiB. It looks before it opens: opening
-// a FIFO would block, and a device may never end (case G12). Its errors do not
+// a FIFO would block, and a device may never end. Its errors do not
 // name the file.
 func readRegular(path string) ([]byte, error) {
 	info, err := os.Stat(path)

@@ -26,17 +26,17 @@ func unreadableFiles(t *testing.T) map[string]struct{ path, want string } {
 		t.Fatal(err)
 	}
 	return map[string]struct{ path, want string }{
-		"G12 a missing file":               {in("missing"), "cannot be read: no such file"},
-		"G12 a file in a missing folder":   {in("missing/file"), "cannot be read: no such file"},
-		"G12 a link that leads nowhere":    {in("dangling"), "cannot be read: no such file"},
-		"G12 unreadable: links in a loop":  {in("loop"), "cannot be read: too many levels"},
-		"G12 unreadable: within a file":    {in("regular/file"), "cannot be read: not a directory"},
-		"G12 a directory":                  {folder, "is a folder, not a file"},
-		"G12 a FIFO":                       {in("fifo"), "is not a regular file"},
-		"G12 a device without an end":      {"/dev/zero", "is not a regular file"},
-		"G12 20 MB":                        {in("huge"), "is larger than 1 MiB"},
-		"G12 a file one byte over 1 MiB":   {in("large"), "is larger than 1 MiB"},
-		"G12 a name with a NUL byte in it": {"a\x00b", "cannot be read: invalid argument"},
+		"a missing file":               {in("missing"), "cannot be read: no such file"},
+		"a file in a missing folder":   {in("missing/file"), "cannot be read: no such file"},
+		"a link that leads nowhere":    {in("dangling"), "cannot be read: no such file"},
+		"unreadable: links in a loop":  {in("loop"), "cannot be read: too many levels"},
+		"unreadable: within a file":    {in("regular/file"), "cannot be read: not a directory"},
+		"a directory":                  {folder, "is a folder, not a file"},
+		"a FIFO":                       {in("fifo"), "is not a regular file"},
+		"a device without an end":      {"/dev/zero", "is not a regular file"},
+		"20 MB":                        {in("huge"), "is larger than 1 MiB"},
+		"a file one byte over 1 MiB":   {in("large"), "is larger than 1 MiB"},
+		"a name with a NUL byte in it": {"a\x00b", "cannot be read: invalid argument"},
 	}
 }
 

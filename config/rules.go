@@ -14,7 +14,7 @@ import (
 // maxNameLength bounds provider names, which become labels and paths.
 const maxNameLength = 128
 
-// checkName is the rule for provider names (case G09). "/" ends a provider's
+// checkName is the rule for provider names. "/" ends a provider's
 // name in a model, "." and ".." mean something else in a path.
 func checkName(name string) error {
 	switch {
@@ -30,7 +30,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkURL is the rule for token endpoints (cases G06, G07). The errors of
+// checkURL is the rule for token endpoints. The errors of
 // url.Parse quote the URL.
 func checkURL(text string) error {
 	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
@@ -90,7 +90,7 @@ func validPort(address *url.URL) bool {
 var metadataHosts = []string{"169.254.169.254", "fd00:ec2::254", "metadata.google.internal"}
 
 // isPlainHTTP reports whether a token URL sends secrets over a network in the
-// clear (case G04).
+// clear.
 func isPlainHTTP(text string) bool {
 	address, err := url.Parse(text)
 	if err != nil || address.Scheme != "http" {
@@ -104,7 +104,7 @@ func isPlainHTTP(text string) bool {
 }
 
 // checkScope is the rule for scopes: scope-tokens of RFC 6749 §3.3, separated
-// by single spaces (case G08).
+// by single spaces.
 func checkScope(text string) error {
 	for _, r := range text {
 		if r != ' ' && (r < 0x21 || r == '"' || r == '\\' || r > 0x7E) {

@@ -203,7 +203,7 @@ func parsePath(path string) ([]part, error) {
 	return parts, nil
 }
 
-// constant gives the value of a template that is read once, when the
+// constant returns the value of a template that is read once, when the
 // configuration is loaded. What changes with time or may fail for a while has
 // no place in it.
 func (t Template) constant(environment Environment, allowed ...partKind) (string, error) {
@@ -238,7 +238,7 @@ func listKinds(kinds []partKind) string {
 	return strings.Join(words, " and ")
 }
 
-// Resolve gives the value of a template that is read when the configuration is
+// Resolve returns the value of a template that is read when the configuration is
 // loaded: it may hold {env.NAME} and {file.PATH}. The error is a
 // *ConfigurationError.
 func (t Template) Resolve(environment Environment) (tokens.Secret, error) {

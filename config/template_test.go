@@ -96,7 +96,7 @@ func TestAWrongTemplateIsRefusedAndNotShown(t *testing.T) {
 		"a word with a dot too many":        {`{uuid.CANARY}`, "must be one of"},
 		"{jwt} without a jwt block":         {`{jwt}`, "jwt block"},
 		"{key_fingerprint} without a block": {`{key_fingerprint}`, "jwt block"},
-		"G03 os.environ/ without a name":    {`os.environ/`, "must be followed by the name of an environment variable"},
+		"os.environ/ without a name":        {`os.environ/`, "must be followed by the name of an environment variable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := fault(t, validFields+`,"token_request":{"params":{"x":`+jsonString(test.template)+`}}`)

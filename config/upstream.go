@@ -18,7 +18,7 @@ type BaseURL struct {
 // HasModel reports whether the URL depends on the model.
 func (b *BaseURL) HasModel() bool { return b.fixed == nil }
 
-// Host gives scheme and host, which are the same for all models.
+// Host returns scheme and host, which are the same for all models.
 func (b *BaseURL) Host() *url.URL {
 	if b.fixed != nil {
 		return b.fixed
@@ -27,7 +27,7 @@ func (b *BaseURL) Host() *url.URL {
 	return address
 }
 
-// For gives the base URL for a model, by the name that the provider knows.
+// For returns the base URL for a model, by the name that the provider knows.
 func (b *BaseURL) For(model string) (*url.URL, error) {
 	if b.fixed != nil {
 		return b.fixed, nil
@@ -62,7 +62,7 @@ func (b BaseURLs) All(yield func(*BaseURL) bool) {
 	}
 }
 
-// Of gives the base URL of a model, by the name that clients use: its own, that of
+// Of returns the base URL of a model, by the name that clients use: its own, that of
 // AnyModel for one that is not listed, or that of the provider. It is nil if there
 // is none. A request without a model has that of the provider.
 func (b BaseURLs) Of(model string) *BaseURL {
@@ -114,7 +114,7 @@ func (p *Provider) resolveBaseURL(name, field string, t Template, environment En
 	return base, nil
 }
 
-// aroundModel gives the value of a template that is read when the configuration
+// aroundModel returns the value of a template that is read when the configuration
 // is loaded, split where {model} stands. It is nil if there is no value.
 func (t Template) aroundModel(environment Environment) ([]string, error) {
 	parts, err := t.parse()

@@ -87,7 +87,7 @@ func (p *Provider) validateCredentials(f *faults, r *request) {
 	if len(missing) > 0 {
 		f.add(strings.Join(missing, ", "), "required, but missing or empty")
 	}
-	// A secret that is never sent is a mistake in one of the two (case G14).
+	// A secret that is never sent is a mistake in one of the two.
 	unsent := map[string]bool{"client_secret": p.ClientSecret != "", "client_secret_file": p.ClientSecretFile != ""}
 	for _, field := range sorted(unsent) {
 		if needless && unsent[field] {
@@ -150,7 +150,7 @@ func checkHeaderNames(f *faults, field string, headers map[string][]Template) []
 	return names
 }
 
-// validateLimits is for limits that were not read from JSON, too (case G13).
+// validateLimits is for limits that were not read from JSON, too.
 func (p *Provider) validateLimits(f *faults) {
 	if timeout := time.Duration(p.TokenRequest.Timeout); timeout < 0 || timeout > maxTimeout {
 		f.add("token_request.timeout", "must be above 0 and at most 5m")

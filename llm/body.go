@@ -27,7 +27,7 @@ type Grow func(capacity int64) error
 
 // ReadBody reads a whole request body of at most limit bytes. A contentLength
 // over the limit is refused before anything is read, so that a client that
-// sends `Expect: 100-continue` keeps its body (cases B20, H08); one below 0 is
+// sends `Expect: 100-continue` keeps its body; one below 0 is
 // not known. A client gets 16 KiB for a promise, and four times of what it has
 // sent: a liar has to send the rest before it gets more memory. Errors of grow
 // come back as they are, and those of the reader stay recognisable by errors.As.
@@ -124,7 +124,7 @@ func nextCapacity(capacity, contentLength, limit int64) int64 {
 // as a JSON object, and whether the beginning is enough to decide: white space
 // or half a byte order mark alone is not. A byte order mark, UTF-16 or UTF-32 in
 // front of the brace makes no difference: such a body is no JSON, but Python
-// reads it (cases B09, B16), so it is for FindModel to refuse and not for the
+// reads it, so it is for FindModel to refuse and not for the
 // gateway to overlook.
 func BeginsObject(beginning []byte) (object, decided bool) {
 	for _, mark := range byteOrderMarks {

@@ -3,7 +3,7 @@ package llm
 import "strings"
 
 // HasDotSegments says whether a decoded path has a segment `.` or `..`, with
-// which it would climb out of where it was sent (case P01). It reads the path
+// which it would climb out of where it was sent. It reads the path
 // as the most lenient server would: a backslash separates segments too, a
 // segment ends at its `;` parameters, and both dots and separators may be
 // percent-encoded once more.

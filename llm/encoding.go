@@ -27,7 +27,7 @@ const (
 	maxWindow = 8 << 20
 )
 
-// Decode undoes the content coding of a body (case B21), which is named by the
+// Decode undoes the content coding of a body, which is named by the
 // values of its Content-Encoding fields (RFC 9110 §8.4). Several are refused
 // before anything is decoded, in an error of the code unsupported_encoding;
 // identity does not count. What is decoded may have limit bytes, and beyond 1 MiB

@@ -8,7 +8,7 @@ import (
 
 // maxDepth is how deeply arrays and objects of a body may be nested. No client
 // needs more, and parsers behind the gateway that recurse give up, or die, not
-// far above (case B18).
+// far above.
 const maxDepth = 512
 
 // A scanner steps over the tokens of a JSON text (RFC 8259). It accepts what

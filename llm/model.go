@@ -16,7 +16,7 @@ const nameTooLong = "model is longer than 256 bytes"
 // `meta/llama-3`. A name without a slash is all rest.
 //
 // It refuses names that servers would read differently, or that a path could
-// not hold (case B23): empty ones, longer ones than 256 bytes, control
+// not hold: empty ones, longer ones than 256 bytes, control
 // characters, what is not UTF-8, white space at the beginning or the end of a
 // segment, empty segments, dot segments, and characters that nobody sees or that
 // turn the text around them, such as bidirectional controls. The code of the error

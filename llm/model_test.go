@@ -20,9 +20,9 @@ func TestParseName(t *testing.T) {
 		{"a colon belongs to the name", "corp/llama3:8b", "corp", "llama3:8b", true},
 		{"white space within a segment belongs to it", "corp/my model", "corp", "my model", true},
 		{"any alphabet will do", "corp/模型-é", "corp", "模型-é", true},
-		{"B23 a placeholder is only text", "{env.SECRET}/x", "{env.SECRET}", "x", true},
-		{"B23 exactly 256 bytes", long, "p", long[2:], true},
-		{"B25 a prefix need not be known here", "zzz/x", "zzz", "x", true},
+		{"a placeholder is only text", "{env.SECRET}/x", "{env.SECRET}", "x", true},
+		{"exactly 256 bytes", long, "p", long[2:], true},
+		{"a prefix need not be known here", "zzz/x", "zzz", "x", true},
 		{"a backslash is no slash", `corp\x`, "", `corp\x`, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestParseName(t *testing.T) {
 	}
 }
 
-func TestB23NamesThatServersReadDifferentlyAreRefused(t *testing.T) {
+func TestNamesThatServersReadDifferentlyAreRefused(t *testing.T) {
 	for name, model := range map[string]string{
 		"an empty name":                             "",
 		"257 bytes":                                 "p/" + strings.Repeat("x", maxName-1),

@@ -23,7 +23,7 @@ type Model struct {
 // whether there is one. It reads the body once, to its end, allocates nothing
 // but the name, and accepts only what all parsers read alike:
 //
-//   - one JSON object and nothing else (cases B09, B11, B12, B16, B17), strict,
+//   - one JSON object and nothing else, strict,
 //     in UTF-8, nested up to 512 levels (B18);
 //   - one `model`, however it is escaped (B02). A second one is ambiguous
 //     (B01), also if it differs in case (B06): Go's encoding/json ignores case

@@ -70,7 +70,7 @@ type AssertionError struct {
 
 func (e *AssertionError) Error() string { return e.Part + " " + e.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *AssertionError) Unwrap() error { return e.Err }
 
 // Read signs a new JWT. The error is an *AssertionError, or that of a Value that

@@ -29,7 +29,7 @@ func (a *attempt) temporary() bool { return a.failed == nil || a.failed.temporar
 // busy reports whether it failed only because another instance is asking.
 func (a *attempt) busy() bool { return a.failed != nil && a.failed.busy }
 
-// authenticationError gives a failure of an attempt its provider and number. It
+// authenticationError returns a failure of an attempt its provider and number. It
 // is nil for an error of the configuration.
 func (m *Manager) authenticationError(err error, attempt int) *AuthenticationError {
 	failed, ok := errors.AsType[*AuthenticationError](err)
@@ -65,7 +65,7 @@ func worthRetrying(failed *AuthenticationError, delay time.Duration) bool {
 
 // fetch makes one attempt. The digest names the secrets that it is made with:
 // it is read before, so that one that is rotated meanwhile counts as changed. A
-// panic ends the attempt, not the process (case C08).
+// panic ends the attempt, not the process.
 func fetch(b *Binding, want Want) (token Token, digest [sha256.Size]byte, err error) {
 	defer recovered(&err)
 	if digest, err = secretsDigest(b); err != nil {

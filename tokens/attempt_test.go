@@ -69,7 +69,7 @@ func TestATokenThatHasEndedOnArrivalIsAFailure(t *testing.T) {
 	})
 }
 
-func TestC08APanicInTheDigestIsAnErrorToo(t *testing.T) {
+func TestAPanicInTheDigestIsAnErrorToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewManager("corp")
 		m.Bind(&Binding{Fetcher: &fakeEndpoint{lifetime: time.Hour}, Logger: zap.NewNop(), SecretsDigest: func() [sha256.Size]byte { panic("secret") }})

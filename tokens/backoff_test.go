@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 )
 
-func TestT31RetriesComeAfterOneTwoAndFourSeconds(t *testing.T) {
+func TestRetriesComeAfterOneTwoAndFourSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{fail: outage}
 		m := newTestManager(e)
@@ -50,7 +50,7 @@ func TestTheSecondAttemptCanSucceed(t *testing.T) {
 	})
 }
 
-func TestT27ARefusalIsNotRetriedAndRememberedFrom30SecondsTo5Minutes(t *testing.T) {
+func TestARefusalIsNotRetriedAndRememberedFrom30SecondsTo5Minutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{fail: refusal}
 		m := newTestManager(e)
@@ -66,7 +66,7 @@ func TestT27ARefusalIsNotRetriedAndRememberedFrom30SecondsTo5Minutes(t *testing.
 	})
 }
 
-func TestC06OneFailedBackgroundRequestDoesNotEndRefreshing(t *testing.T) {
+func TestOneFailedBackgroundRequestDoesNotEndRefreshing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{lifetime: 10 * time.Minute, fail: func(n int) error {
 			if n == 2 {
@@ -87,7 +87,7 @@ func TestC06OneFailedBackgroundRequestDoesNotEndRefreshing(t *testing.T) {
 	})
 }
 
-func TestT29RetryAfterWinsOverTheRetryDelays(t *testing.T) {
+func TestRetryAfterWinsOverTheRetryDelays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{lifetime: time.Hour, fail: func(n int) error {
 			if n == 1 {
@@ -110,7 +110,7 @@ func TestT29RetryAfterWinsOverTheRetryDelays(t *testing.T) {
 	})
 }
 
-func TestC05ARotatedSecretEndsTheMemoryOfARefusal(t *testing.T) {
+func TestARotatedSecretEndsTheMemoryOfARefusal(t *testing.T) {
 	for _, background := range []bool{false, true} {
 		t.Run(fmt.Sprintf("with a token in hand: %v", background), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

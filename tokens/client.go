@@ -71,7 +71,7 @@ type Parameter struct {
 
 // A Client asks one token endpoint for access tokens (RFC 6749 §4.4, §4.5 and §6).
 // It makes one attempt per call and does not follow redirects: a redirected
-// token request would hand the secret to whoever is named (case T18).
+// token request would hand the secret to whoever is named.
 type Client struct {
 	// Provider names the provider in errors and logs.
 	Provider string
@@ -201,7 +201,7 @@ func orDefault[T comparable](value, standard T) T {
 	return value
 }
 
-// sharedTransport honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY (case N13).
+// sharedTransport honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 // Each step of a connection is bounded, the whole by Client.Timeout.
 var sharedTransport http.RoundTripper = &http.Transport{
 	Proxy:                  http.ProxyFromEnvironment,

@@ -153,7 +153,7 @@ func TestTheTokenRequestOfEachAuthMethod(t *testing.T) {
 				t.Errorf("Accept %q", header.Get("Accept"))
 			}
 			if values, replayable := header["Idempotency-Key"]; !replayable || len(values) != 0 {
-				t.Error("N06: net/http may not repeat the request on a stale connection")
+				t.Error("net/http may not repeat the request on a stale connection")
 			}
 		})
 	}
@@ -182,17 +182,17 @@ func TestLifetimesInEveryForm(t *testing.T) {
 		name, body string
 		want       time.Duration
 	}{
-		{"T01 expires_in is missing", `{"access_token":"t"}`, DefaultTTL},
-		{"T01 expires_in is null", `{"access_token":"t","expires_in":null}`, DefaultTTL},
-		{"T01 expires_in is an empty string", `{"access_token":"t","expires_in":""}`, DefaultTTL},
-		{"T02 five seconds", `{"access_token":"t","expires_in":5}`, 5 * time.Second},
-		{"T06 a string", `{"access_token":"t","expires_in":"3600"}`, time.Hour},
-		{"T07 a float", `{"access_token":"t","expires_in":3600.0}`, time.Hour},
-		{"T07 an exponent", `{"access_token":"t","expires_in":3.6e3}`, time.Hour},
-		{"T07 part of a second", `{"access_token":"t","expires_in":1.5}`, 1500 * time.Millisecond},
-		{"T09 out of the range of floats", `{"access_token":"t","expires_in":1e400}`, MaxTTL},
-		{"T09 out of the range of integers", `{"access_token":"t","expires_in":9223372036854775808}`, MaxTTL},
-		{"T09 three thousand years", `{"access_token":"t","expires_in":99999999999}`, MaxTTL},
+		{"expires_in is missing", `{"access_token":"t"}`, DefaultTTL},
+		{"expires_in is null", `{"access_token":"t","expires_in":null}`, DefaultTTL},
+		{"expires_in is an empty string", `{"access_token":"t","expires_in":""}`, DefaultTTL},
+		{"five seconds", `{"access_token":"t","expires_in":5}`, 5 * time.Second},
+		{"a string", `{"access_token":"t","expires_in":"3600"}`, time.Hour},
+		{"a float", `{"access_token":"t","expires_in":3600.0}`, time.Hour},
+		{"an exponent", `{"access_token":"t","expires_in":3.6e3}`, time.Hour},
+		{"part of a second", `{"access_token":"t","expires_in":1.5}`, 1500 * time.Millisecond},
+		{"out of the range of floats", `{"access_token":"t","expires_in":1e400}`, MaxTTL},
+		{"out of the range of integers", `{"access_token":"t","expires_in":9223372036854775808}`, MaxTTL},
+		{"three thousand years", `{"access_token":"t","expires_in":99999999999}`, MaxTTL},
 		{"the token's own exp where expires_in is missing", fmt.Sprintf(`{"access_token":%q}`, jwt(fmt.Sprintf(`{"exp":%d}`, inAnHour))), time.Hour},
 		{"a JWT without exp", fmt.Sprintf(`{"access_token":%q}`, jwt(`{}`)), DefaultTTL},
 		{"an opaque token with two dots", `{"access_token":"a.b.c"}`, DefaultTTL},
@@ -209,7 +209,7 @@ func TestLifetimesInEveryForm(t *testing.T) {
 	}
 }
 
-func TestT35RefreshInAndRefreshOnAreRead(t *testing.T) {
+func TestRefreshInAndRefreshOnAreRead(t *testing.T) {
 	for _, member := range []string{`"refresh_in":1800`, `"refresh_in":"1800"`, fmt.Sprintf(`"refresh_on":%d`, time.Now().Add(30*time.Minute).Unix())} {
 		token, err := testClient(&exchange{body: `{"access_token":"t","expires_in":3600,` + member + `}`}).Fetch(t.Context(), Want{})
 		if err != nil || token.RefreshIn.Round(2*time.Second) != 30*time.Minute {
@@ -220,14 +220,14 @@ func TestT35RefreshInAndRefreshOnAreRead(t *testing.T) {
 
 func TestGoodAnswersInOddForms(t *testing.T) {
 	for _, test := range []struct{ name, contentType, body string }{
-		{"T14 JSON labelled text/plain", "text/plain", goodAnswer},
+		{"JSON labelled text/plain", "text/plain", goodAnswer},
 		{"JSON without a media type", "", goodAnswer},
 		{"JSON with a charset", "application/json;charset=UTF-8", goodAnswer},
-		{"T15 a form", "application/x-www-form-urlencoded", "access_token=t1&expires_in=3600&token_type=bearer"},
-		{"T15 a form labelled text/plain", "text/plain; charset=utf-8", "access_token=t1&expires_in=3600"},
-		{"T22 bearer in small letters", "application/json", `{"access_token":"t1","token_type":"bearer","expires_in":3600}`},
-		{"T22 BEARER in capitals", "application/json", `{"access_token":"t1","token_type":"BEARER","expires_in":3600}`},
-		{"T22 no token_type", "application/json", `{"access_token":"t1","expires_in":3600}`},
+		{"a form", "application/x-www-form-urlencoded", "access_token=t1&expires_in=3600&token_type=bearer"},
+		{"a form labelled text/plain", "text/plain; charset=utf-8", "access_token=t1&expires_in=3600"},
+		{"bearer in small letters", "application/json", `{"access_token":"t1","token_type":"bearer","expires_in":3600}`},
+		{"BEARER in capitals", "application/json", `{"access_token":"t1","token_type":"BEARER","expires_in":3600}`},
+		{"no token_type", "application/json", `{"access_token":"t1","expires_in":3600}`},
 		{"an error member that is null", "application/json", `{"access_token":"t1","expires_in":3600,"error":null}`},
 		{"members that nobody knows", "application/json", `{"access_token":"t1","expires_in":3600,"resources":"x","a":{"b":[]}}`},
 	} {
@@ -274,7 +274,7 @@ func TestOddAnswersAreWarnedAboutOnce(t *testing.T) {
 		}
 	}
 	if logs.Len() != 2 || logs.FilterMessageSnippet("how long").Len() != 1 || logs.FilterMessageSnippet("less than").Len() != 1 {
-		t.Errorf("T01 and T25: logged %v", logs.All())
+		t.Errorf("logged %v", logs.All())
 	}
 }
 
@@ -306,7 +306,7 @@ func (f valueFunc) Read(ctx context.Context) (Secret, error) { return f(ctx) }
 
 // What follows needs real sockets.
 
-func TestT18RedirectsAreNotFollowed(t *testing.T) {
+func TestRedirectsAreNotFollowed(t *testing.T) {
 	var seen atomic.Int64
 	evil := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
 	defer evil.Close()
@@ -324,10 +324,10 @@ func TestT18RedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-func TestN02AndN03AnAttemptEndsAtItsTimeout(t *testing.T) {
+func TestAndN03AnAttemptEndsAtItsTimeout(t *testing.T) {
 	for name, write := range map[string]func(net.Conn){
-		"N02 a server that never answers": func(net.Conn) {},
-		"N03 a server that answers a byte at a time": func(c net.Conn) {
+		"a server that never answers": func(net.Conn) {},
+		"a server that answers a byte at a time": func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 4096))
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
 		},
@@ -359,7 +359,7 @@ func TestN02AndN03AnAttemptEndsAtItsTimeout(t *testing.T) {
 	}
 }
 
-func TestN07AServerThatTLSRefusesGetsNoSecret(t *testing.T) {
+func TestAServerThatTLSRefusesGetsNoSecret(t *testing.T) {
 	var seen atomic.Int64
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
 	server.Config.ErrorLog, _ = zap.NewStdLogAt(zap.NewNop(), zap.ErrorLevel)
@@ -384,7 +384,7 @@ func TestN07AServerThatTLSRefusesGetsNoSecret(t *testing.T) {
 	}
 }
 
-func TestT17AnAnswerThatBreaksOffIsAnOutage(t *testing.T) {
+func TestAnAnswerThatBreaksOffIsAnOutage(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "1000")
 		_, _ = io.WriteString(w, goodAnswer)

@@ -23,7 +23,7 @@ type content struct {
 const headerPlace = "header:"
 
 // parseAnswer reads an answer. Servers send JSON under any media type (case
-// T14), and forms that have one of some fields (case T15). An answer that is
+// T14), and forms that have one of some fields. An answer that is
 // neither, or a page, holds headers only.
 func parseAnswer(body []byte, contentType string, header http.Header, fields []string) content {
 	c := content{header: header}
@@ -49,7 +49,7 @@ func parseAnswer(body []byte, contentType string, header http.Header, fields []s
 	return c
 }
 
-// at gives what is at a place: a gjson path, or the name of a header behind
+// at returns what is at a place: a gjson path, or the name of a header behind
 // "header:".
 func (c content) at(place string) gjson.Result {
 	switch name, isHeader := strings.CutPrefix(place, headerPlace); {

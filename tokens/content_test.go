@@ -15,8 +15,8 @@ func TestAnswersAreReadByWhatTheyHold(t *testing.T) {
 		name, contentType, body, place, want string
 	}{
 		{"JSON", "application/json", `{"tok":"t1"}`, "tok", "t1"},
-		{"T14 JSON labelled text/plain", "text/plain", `{"tok":"t1"}`, "tok", "t1"},
-		{"T14 JSON labelled as a form", formType, `{"tok":"t1"}`, "tok", "t1"},
+		{"JSON labelled text/plain", "text/plain", `{"tok":"t1"}`, "tok", "t1"},
+		{"JSON labelled as a form", formType, `{"tok":"t1"}`, "tok", "t1"},
 		{"JSON without a media type", "", `{"tok":"t1"}`, "tok", "t1"},
 		{"JSON with a media type that is none", "; charset", `{"tok":"t1"}`, "tok", "t1"},
 		{"JSON behind a byte order mark", "application/json", "\ufeff" + `{"tok":"t1"}`, "tok", "t1"},
@@ -26,9 +26,9 @@ func TestAnswersAreReadByWhatTheyHold(t *testing.T) {
 		{"a query in JSON", "application/json", `{"a":[{"k":"x"},{"k":"y","tok":"t1"}]}`, `a.#(k=="y").tok`, "t1"},
 		{"a member whose name has a dot", "application/json", `{"a.b":"t1"}`, `a\.b`, "t1"},
 		{"an object is its text", "application/json", `{"a":{"b":1}}`, "a", `{"b":1}`},
-		{"T15 a form", formType, "tok=t1&x=1", "tok", "t1"},
-		{"T15 a form with a charset", formType + "; charset=utf-8", "tok=t1", "tok", "t1"},
-		{"T15 a form labelled text/plain", "text/plain", "x=1&tok=t1", "tok", "t1"},
+		{"a form", formType, "tok=t1&x=1", "tok", "t1"},
+		{"a form with a charset", formType + "; charset=utf-8", "tok=t1", "tok", "t1"},
+		{"a form labelled text/plain", "text/plain", "x=1&tok=t1", "tok", "t1"},
 		{"a form behind a byte order mark", formType, "\ufefftok=t1\r\n", "tok", "t1"},
 		{"a form in which the token is encoded", formType, "tok=t%2B1+2", "tok", "t+1 2"},
 		{"a form that is an error", formType, "error=invalid_client&tok=", "error", "invalid_client"},

@@ -125,7 +125,7 @@ func (c *custody) refreshToken() Secret {
 	return NewSecret(c.held.RefreshToken)
 }
 
-// redeem gives an access token that another instance has obtained, or obtains one
+// redeem returns an access token that another instance has obtained, or obtains one
 // with the refresh token. That is used under an own claim only, and only if the
 // storage agrees on what it is.
 func (c *custody) redeem(ctx context.Context, r *redemption) (Token, error) {

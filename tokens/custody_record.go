@@ -34,7 +34,7 @@ const (
 func generationName(n int) string { return fmt.Sprintf("%s%08d", generationPrefix, n) }
 func endedName(n int) string      { return fmt.Sprintf("%s%08d", endedPrefix, n) }
 
-// numbered gives the numbers of the names that begin with a prefix, the highest
+// numbered returns the numbers of the names that begin with a prefix, the highest
 // first.
 func numbered(names []string, prefix string) []int {
 	var numbers []int
@@ -95,7 +95,7 @@ func (c *custody) read(ctx context.Context, v view, own *claim) (keeping, error)
 	return k, nil
 }
 
-// readEnded gives the highest generation that is marked as refused, -1 without one. A
+// readEnded returns the highest generation that is marked as refused, -1 without one. A
 // mark that cannot be read is nobody's word.
 func (c *custody) readEnded(ctx context.Context, v view) (int, error) {
 	for _, n := range numbered(v.names, endedPrefix) {

@@ -73,7 +73,7 @@ func instance(storage Storage, server *rotatingServer) (*Client, *observer.Obser
 	return c, logs
 }
 
-// fetch gives the access token, or the code of the failure.
+// fetch returns the access token, or the code of the failure.
 func fetchFor(t *testing.T, c *Client, want Want) string {
 	t.Helper()
 	token, err := c.Fetch(t.Context(), want)

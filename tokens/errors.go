@@ -67,7 +67,7 @@ type AuthenticationError struct {
 	// Needs names the provider whose token is missing, where the failure is
 	// that provider's and not the endpoint's.
 	Needs string
-	// Err is the cause (the seed's original_error).
+	// Err is the cause.
 	Err error
 
 	// temporary failures can heal without anyone's doing.
@@ -112,7 +112,7 @@ func (e *AuthenticationError) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *AuthenticationError) Unwrap() error { return e.Err }
 
 // clockAdvice says what to do about clocks where a JWT was refused: its iat and exp

@@ -85,8 +85,8 @@ func (c *Client) networkError(err error) *AuthenticationError {
 // which may be what it was sent.
 var errNoHTTP = errors.New("the connection gave no readable HTTP answer")
 
-// describable gives the part of an error of net/http that an operator can use
-// and that quotes neither the URL nor the answer (case X01).
+// describable returns the part of an error of net/http that an operator can use
+// and that quotes neither the URL nor the answer.
 func describable(err error) error {
 	if network, ok := errors.AsType[*net.OpError](err); ok {
 		if network.Op == "remote error" && slices.Contains(clientAlerts, alertOf(network)) {
@@ -112,7 +112,7 @@ func describable(err error) error {
 }
 
 // isUntrusted reports whether TLS refused the server, or the server the client's
-// TLS. Trying again changes nothing (case N07).
+// TLS. Trying again changes nothing.
 func isUntrusted(err error) bool {
 	if untrusted(err) != nil {
 		return true
@@ -134,7 +134,7 @@ var clientAlerts = []string{
 	"unknown certificate authority", "unsupported certificate",
 }
 
-// untrusted gives the error with which TLS refused the server, if it did.
+// untrusted returns the error with which TLS refused the server, if it did.
 func untrusted(err error) error {
 	if verification, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return verification
@@ -171,7 +171,7 @@ var refusingAlerts = []string{
 }
 
 // compareScope warns where a server grants less than was asked: requests to
-// the LLM would fail without a hint why (case T25, RFC 6749 §3.3).
+// the LLM would fail without a hint why (RFC 6749 §3.3).
 func (c *Client) compareScope(asked string, granted gjson.Result) {
 	if asked == "" || granted.Type != gjson.String || granted.Str == "" {
 		return

@@ -30,46 +30,46 @@ func TestFailuresAreToldApart(t *testing.T) {
 		temporary bool
 		says      string
 	}{
-		{"T04 expires_in is negative", exchange{body: `{"access_token":"t","expires_in":-1}`}, CodeInvalidResponse, false, "expires_in"},
+		{"expires_in is negative", exchange{body: `{"access_token":"t","expires_in":-1}`}, CodeInvalidResponse, false, "expires_in"},
 		{"an exp that has passed", exchange{body: fmt.Sprintf(`{"access_token":%q}`, jwt(`{"exp":1000}`))}, CodeInvalidResponse, false, "expired"},
-		{"T11 an error in a 200 answer", exchange{body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "client_secret"},
-		{"T12 an empty 200 answer", exchange{body: ``}, CodeInvalidResponse, true, "no access_token"},
-		{"T12 an empty object", exchange{body: `{}`}, CodeInvalidResponse, true, "no access_token"},
-		{"T12 an empty token", exchange{body: `{"access_token":""}`}, CodeInvalidResponse, true, "no access_token"},
-		{"T12 a list", exchange{body: `[]`}, CodeInvalidResponse, true, "no access_token"},
+		{"an error in a 200 answer", exchange{body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "client_secret"},
+		{"an empty 200 answer", exchange{body: ``}, CodeInvalidResponse, true, "no access_token"},
+		{"an empty object", exchange{body: `{}`}, CodeInvalidResponse, true, "no access_token"},
+		{"an empty token", exchange{body: `{"access_token":""}`}, CodeInvalidResponse, true, "no access_token"},
+		{"a list", exchange{body: `[]`}, CodeInvalidResponse, true, "no access_token"},
 		{"a token that is no string", exchange{body: `{"access_token":17}`}, CodeInvalidResponse, false, "the token must be a string"},
-		{"T13 a web page with 200", exchange{body: "<html>Sign in", header: html}, CodeInvalidResponse, true, "(text/html): the server says: Sign in;"},
-		{"T13 a web page with 502", exchange{status: 502, body: "<html>No backend", header: html}, CodeUnavailable, true, "(text/html): the server says: No backend;"},
-		{"T13 a web page with 503", exchange{status: 503, body: "<html>No backend", header: html}, CodeUnavailable, true, "(text/html): the server says: No backend;"},
-		{"T15 a form that is an error", exchange{status: 400, body: "error=invalid_scope&error_description=no", header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}, CodeInvalidScope, false, "check scope"},
-		{"T17 JSON that is cut off", exchange{body: `{"access_token":"t`}, CodeInvalidResponse, true, "no access_token"},
-		{"T18 a redirect", exchange{status: 307, header: http.Header{"Location": {"https://evil.example/x?canary"}}}, CodeRefused, false, "evil.example"},
-		{"T20 a token with a line end", exchange{body: `{"access_token":"a\r\nX: y"}`}, CodeInvalidResponse, false, "character"},
-		{"T20 a token with a NUL", exchange{body: `{"access_token":"a\u0000"}`}, CodeInvalidResponse, false, "character"},
-		{"T20 a token with a space", exchange{body: `{"access_token":"a b"}`}, CodeInvalidResponse, false, "character"},
-		{"T23 token_type mac", exchange{body: `{"access_token":"t","token_type":"mac"}`}, CodeInvalidResponse, false, "token_type"},
-		{"T23 token_type DPoP", exchange{body: `{"access_token":"t","token_type":"DPoP"}`}, CodeInvalidResponse, false, "token_type"},
-		{"T23 token_type N_A", exchange{body: `{"access_token":"t","token_type":"N_A"}`}, CodeInvalidResponse, false, "token_type"},
-		{"T27 invalid_client", exchange{status: 401, body: `{"error":"invalid_client","error_description":"unknown client"}`}, CodeInvalidClient, false, "unknown client"},
-		{"T27 invalid_client with 400", exchange{status: 400, body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "HTTP 400"},
-		{"T27 unauthorized_client", exchange{status: 400, body: `{"error":"unauthorized_client"}`}, CodeUnauthorizedClient, false, "grant_type"},
-		{"T27 invalid_scope", exchange{status: 400, body: `{"error":"invalid_scope"}`}, CodeInvalidScope, false, "scope"},
-		{"T27 unsupported_grant_type", exchange{status: 400, body: `{"error":"unsupported_grant_type"}`}, CodeUnsupportedGrantType, false, "grant_type"},
+		{"a web page with 200", exchange{body: "<html>Sign in", header: html}, CodeInvalidResponse, true, "(text/html): the server says: Sign in;"},
+		{"a web page with 502", exchange{status: 502, body: "<html>No backend", header: html}, CodeUnavailable, true, "(text/html): the server says: No backend;"},
+		{"a web page with 503", exchange{status: 503, body: "<html>No backend", header: html}, CodeUnavailable, true, "(text/html): the server says: No backend;"},
+		{"a form that is an error", exchange{status: 400, body: "error=invalid_scope&error_description=no", header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}, CodeInvalidScope, false, "check scope"},
+		{"JSON that is cut off", exchange{body: `{"access_token":"t`}, CodeInvalidResponse, true, "no access_token"},
+		{"a redirect", exchange{status: 307, header: http.Header{"Location": {"https://evil.example/x?canary"}}}, CodeRefused, false, "evil.example"},
+		{"a token with a line end", exchange{body: `{"access_token":"a\r\nX: y"}`}, CodeInvalidResponse, false, "character"},
+		{"a token with a NUL", exchange{body: `{"access_token":"a\u0000"}`}, CodeInvalidResponse, false, "character"},
+		{"a token with a space", exchange{body: `{"access_token":"a b"}`}, CodeInvalidResponse, false, "character"},
+		{"token_type mac", exchange{body: `{"access_token":"t","token_type":"mac"}`}, CodeInvalidResponse, false, "token_type"},
+		{"token_type DPoP", exchange{body: `{"access_token":"t","token_type":"DPoP"}`}, CodeInvalidResponse, false, "token_type"},
+		{"token_type N_A", exchange{body: `{"access_token":"t","token_type":"N_A"}`}, CodeInvalidResponse, false, "token_type"},
+		{"invalid_client", exchange{status: 401, body: `{"error":"invalid_client","error_description":"unknown client"}`}, CodeInvalidClient, false, "unknown client"},
+		{"invalid_client with 400", exchange{status: 400, body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "HTTP 400"},
+		{"unauthorized_client", exchange{status: 400, body: `{"error":"unauthorized_client"}`}, CodeUnauthorizedClient, false, "grant_type"},
+		{"invalid_scope", exchange{status: 400, body: `{"error":"invalid_scope"}`}, CodeInvalidScope, false, "scope"},
+		{"unsupported_grant_type", exchange{status: 400, body: `{"error":"unsupported_grant_type"}`}, CodeUnsupportedGrantType, false, "grant_type"},
 		{"invalid_target", exchange{status: 400, body: `{"error":"invalid_target"}`}, CodeInvalidTarget, false, "resource"},
 		{"a refusal with a code of its own", exchange{status: 403, body: `{"error":"access_denied"}`}, CodeRefused, false, "access_denied"},
 		{"a refusal without a code", exchange{status: 404, body: `not here`}, CodeRefused, false, "HTTP 404"},
 		{"an error object in place of a code", exchange{status: 400, body: `{"error":{"message":{"a":"canary"}}}`}, CodeRefused, false, "HTTP 400"},
-		{"T29 too many requests", exchange{status: 429, body: `{"error":"invalid_request"}`}, CodeUnavailable, true, "HTTP 429"},
-		{"T31 408", exchange{status: 408}, CodeUnavailable, true, "HTTP 408"},
-		{"T31 500", exchange{status: 500}, CodeUnavailable, true, "HTTP 500"},
-		{"T31 504", exchange{status: 504}, CodeUnavailable, true, "HTTP 504"},
+		{"too many requests", exchange{status: 429, body: `{"error":"invalid_request"}`}, CodeUnavailable, true, "HTTP 429"},
+		{"408", exchange{status: 408}, CodeUnavailable, true, "HTTP 408"},
+		{"500", exchange{status: 500}, CodeUnavailable, true, "HTTP 500"},
+		{"504", exchange{status: 504}, CodeUnavailable, true, "HTTP 504"},
 		{"500 with a code that is a refusal", exchange{status: 500, body: `{"error":"invalid_client"}`}, CodeInvalidClient, false, "HTTP 500"},
 		{"temporarily_unavailable with 400", exchange{status: 400, body: `{"error":"temporarily_unavailable"}`}, CodeUnavailable, true, "temporarily_unavailable"},
 		{"retry_on of the configuration", exchange{status: 423}, CodeUnavailable, true, "HTTP 423"},
 		{"an answer over 1 MiB", exchange{body: `{"access_token":"` + strings.Repeat("x", answerLimit) + `"}`}, CodeInvalidResponse, false, "1 MiB"},
-		{"N01 a refused connection", exchange{err: &url.Error{Op: "Post", URL: "https://h/?canary", Err: &net.OpError{Op: "dial", Err: errors.New("connection refused")}}}, CodeUnavailable, true, "connection refused"},
-		{"N05 the connection ends", exchange{err: io.ErrUnexpectedEOF}, CodeUnavailable, true, "EOF"},
-		{"N02 no answer in time", exchange{err: context.DeadlineExceeded}, CodeTimeout, true, "timeout"},
+		{"a refused connection", exchange{err: &url.Error{Op: "Post", URL: "https://h/?canary", Err: &net.OpError{Op: "dial", Err: errors.New("connection refused")}}}, CodeUnavailable, true, "connection refused"},
+		{"the connection ends", exchange{err: io.ErrUnexpectedEOF}, CodeUnavailable, true, "EOF"},
+		{"no answer in time", exchange{err: context.DeadlineExceeded}, CodeTimeout, true, "timeout"},
 		{"nesting that would exhaust a stack", exchange{body: `{"access_token":"t","x":` + strings.Repeat("[", 1<<19)}, CodeInvalidResponse, true, "no access_token"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 	}
 }
 
-func TestX01AServerThatEchoesSecretsPutsNoneIntoAnError(t *testing.T) {
+func TestAServerThatEchoesSecretsPutsNoneIntoAnError(t *testing.T) {
 	for _, form := range canaryForms(canary) {
 		for _, member := range []string{"error", "error_description", "error_uri"} {
 			body, _ := json.Marshal(map[string]string{"error": "invalid_client", member: form, "access_token": "answer-canary-value"})
@@ -110,7 +110,7 @@ func TestX01AServerThatEchoesSecretsPutsNoneIntoAnError(t *testing.T) {
 }
 
 // net/http quotes what breaks HTTP, and that may be what it was sent.
-func TestX01AnAnswerThatIsNoHTTPIsNotQuoted(t *testing.T) {
+func TestAnAnswerThatIsNoHTTPIsNotQuoted(t *testing.T) {
 	for name, answer := range map[string]string{
 		"an echo":                 "",
 		"a status line":           "HTTP/1.1 " + canary + "\r\n\r\n",
@@ -224,7 +224,7 @@ func TestErrorCodesAndDescriptionsAreReadInManyPlaces(t *testing.T) {
 	}
 }
 
-func TestX01ASecretInAnyPlaceOfAnErrorIsHidden(t *testing.T) {
+func TestASecretInAnyPlaceOfAnErrorIsHidden(t *testing.T) {
 	for _, place := range append(slices.Concat(errorPlaces, descriptionPlaces), "other") {
 		for _, secret := range []string{canary, "s3cretWord"} {
 			c := testClient(nil)

@@ -73,7 +73,7 @@ func (m *Manager) rests(f *flight, resting bool) {
 }
 
 // fly makes the attempts of one flight. Its life is its own: not that of the
-// request that caused it, and not that of a configuration (cases C02, L01).
+// request that caused it, and not that of a configuration.
 func (m *Manager) fly(f *flight) {
 	m.mu.Lock()
 	wait := time.Duration(m.notBefore - m.clock.instant().mono)

@@ -48,7 +48,7 @@ func TestALongPageIsCut(t *testing.T) {
 }
 
 // A proxy or a login page may show what it was sent, in any spelling of HTML.
-func TestX01ASecretInAPageIsHidden(t *testing.T) {
+func TestASecretInAPageIsHidden(t *testing.T) {
 	for _, secret := range []string{canary, "s3cretWord", "s3c<b>ret", `s3c&ret"<x>`} {
 		for name, spelled := range map[string]string{
 			"as it is":    secret,

@@ -17,7 +17,7 @@ import (
 // lifetime reads how long a token lives, counted from start, the moment before
 // the request was sent: by the first rule whose place says it, else by the token's
 // own exp, else DefaultTTL, which is then assumed. It is never for ever and never
-// more than MaxTTL (cases T01 to T09).
+// more than MaxTTL.
 func (r TokenResponse) lifetime(content content, token string, start time.Time) (lifetime time.Duration, assumed bool, err error) {
 	for _, rule := range r.Expiry {
 		value := content.at(rule.Path)
@@ -74,7 +74,7 @@ func number(r gjson.Result) (float64, bool) {
 }
 
 // parseNumber reads a number. One that is out of range is infinite, which
-// seconds cuts (case T09).
+// seconds cuts.
 func parseNumber(text string) (float64, bool) {
 	value, err := strconv.ParseFloat(text, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(value) {
@@ -115,7 +115,7 @@ func expiryClaim(token string) (float64, bool) {
 }
 
 // refreshIn reads when a server wants a token replaced: refresh_in, in seconds,
-// or refresh_on, a Unix time (case T35).
+// or refresh_on, a Unix time.
 func (r TokenResponse) refreshIn(content content, start time.Time) time.Duration {
 	if number, ok := number(content.at("refresh_in")); ok && number > 0 {
 		return r.clamp(seconds(number))

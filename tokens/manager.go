@@ -27,7 +27,7 @@ type Binding struct {
 }
 
 // minimumFetchInterval keeps a server that hands out tokens of no length, or
-// the same token again and again, from being asked in a loop (cases T04, T32).
+// the same token again and again, from being asked in a loop.
 const minimumFetchInterval = time.Second
 
 // A Manager keeps the access token of one provider. Any number of callers

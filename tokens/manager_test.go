@@ -104,7 +104,7 @@ func wantRequests(t *testing.T, e *fakeEndpoint, want int) {
 	}
 }
 
-func TestC01ColdStartOf512CallersIsOneTokenRequest(t *testing.T) {
+func TestColdStartOf512CallersIsOneTokenRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{latency: 100 * time.Millisecond, lifetime: time.Hour}
 		m := newTestManager(e)
@@ -126,7 +126,7 @@ func TestC01ColdStartOf512CallersIsOneTokenRequest(t *testing.T) {
 	})
 }
 
-func TestT02ShortTokensAreRefreshedInTheBackgroundAtHalfTheirLife(t *testing.T) {
+func TestShortTokensAreRefreshedInTheBackgroundAtHalfTheirLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{latency: 100 * time.Millisecond, lifetime: 5 * time.Second}
 		m := newTestManager(e)
@@ -167,8 +167,8 @@ func TestTheRefreshMarginFollowsTheLifetime(t *testing.T) {
 		{"five seconds with jitter: earlier", 5 * time.Second, 0, 0, 0.5, 2375 * time.Millisecond},
 		{"a configured margin is taken as it is", time.Hour, 5 * time.Minute, 0, 1, 55 * time.Minute},
 		{"a configured margin is at most half", time.Minute, 5 * time.Minute, 0, 1, 30 * time.Second},
-		{"T35 refresh_in of the server comes first", time.Hour, 0, 30 * time.Minute, 0.5, 30 * time.Minute},
-		{"T35 refresh_in beyond the margin is cut", time.Hour, 0, 2 * time.Hour, 0.5, 48 * time.Minute},
+		{"refresh_in of the server comes first", time.Hour, 0, 30 * time.Minute, 0.5, 30 * time.Minute},
+		{"refresh_in beyond the margin is cut", time.Hour, 0, 2 * time.Hour, 0.5, 48 * time.Minute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			token := &Token{Lifetime: test.lifetime, RefreshIn: test.refreshIn}
@@ -179,7 +179,7 @@ func TestTheRefreshMarginFollowsTheLifetime(t *testing.T) {
 	}
 }
 
-func TestC02ACallerThatGoesAwayTakesNobodyWithIt(t *testing.T) {
+func TestACallerThatGoesAwayTakesNobodyWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{latency: 100 * time.Millisecond, lifetime: time.Hour}
 		m := newTestManager(e)
@@ -208,7 +208,7 @@ func TestC02ACallerThatGoesAwayTakesNobodyWithIt(t *testing.T) {
 	})
 }
 
-func TestC03TheFetchOutlivesAllItsCallers(t *testing.T) {
+func TestTheFetchOutlivesAllItsCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{latency: time.Second, lifetime: time.Hour}
 		m := newTestManager(e)
@@ -225,7 +225,7 @@ func TestC03TheFetchOutlivesAllItsCallers(t *testing.T) {
 	})
 }
 
-func TestC04ACallerLeavesAtItsDeadline(t *testing.T) {
+func TestACallerLeavesAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newTestManager(&fakeEndpoint{latency: time.Minute, lifetime: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -239,7 +239,7 @@ func TestC04ACallerLeavesAtItsDeadline(t *testing.T) {
 	})
 }
 
-func TestT04AndT32TheSameTokenAgainCausesNoLoop(t *testing.T) {
+func TestAndT32TheSameTokenAgainCausesNoLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewManager("corp")
 		end := time.Now().Add(100 * time.Second)
@@ -262,7 +262,7 @@ type fetcherFunc func(context.Context) (Token, error)
 
 func (f fetcherFunc) Fetch(ctx context.Context, _ Want) (Token, error) { return f(ctx) }
 
-func TestC08APanicInTheFetchIsAnErrorAndEndsTheFlight(t *testing.T) {
+func TestAPanicInTheFetchIsAnErrorAndEndsTheFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		panics := true
 		m := newTestManager(fetcherFunc(func(context.Context) (Token, error) {
@@ -293,7 +293,7 @@ func TestTheNewestBindingIsUsedAndTheLastOneStays(t *testing.T) {
 		refused := mustToken(t, m)
 		unbindSecond() // the second configuration failed elsewhere
 		refused = mustReplace(t, m, refused)
-		unbindFirst() // L03: requests of a configuration that is gone still finish
+		unbindFirst() // requests of a configuration that is gone still finish
 		mustReplace(t, m, refused)
 		if first.requests() != 2 || second.requests() != 1 {
 			t.Errorf("%d and %d token requests, want 2 and 1", first.requests(), second.requests())
@@ -301,7 +301,7 @@ func TestTheNewestBindingIsUsedAndTheLastOneStays(t *testing.T) {
 	})
 }
 
-func TestC11AManagerThatNobodyAsksDoesNothing(t *testing.T) {
+func TestAManagerThatNobodyAsksDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{lifetime: time.Minute}
 		m := newTestManager(e)

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-func TestN10AnOutageIsProbedByTimeNotByTraffic(t *testing.T) {
+func TestAnOutageIsProbedByTimeNotByTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{fail: outage, latency: time.Millisecond}
 		m := newTestManager(e)
@@ -48,7 +48,7 @@ func TestN10AnOutageIsProbedByTimeNotByTraffic(t *testing.T) {
 	})
 }
 
-func TestN09AnOutageInsideTheMarginIsNotNoticedByCallers(t *testing.T) {
+func TestAnOutageInsideTheMarginIsNotNoticedByCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{lifetime: 10 * time.Minute, latency: 10 * time.Millisecond}
 		m := newTestManager(e)

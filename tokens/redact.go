@@ -95,7 +95,7 @@ func (s sensitive) blank(text string) string {
 
 // clean makes a server's text fit for a log: the request's secrets and words
 // that look like tokens are blanked, control characters and quotes are
-// replaced, and the rest is cut (case X01).
+// replaced, and the rest is cut.
 func (s sensitive) clean(text string) string {
 	text = s.blank(text)
 	text = tokenLike.ReplaceAllStringFunc(text, func(word string) string {

@@ -27,7 +27,7 @@ func (c *Client) fetchWithRefreshToken(ctx context.Context, want Want) (Token, e
 	return c.fetch(ctx)
 }
 
-// custody gives what has become of the refresh token that is configured now, and the
+// custody returns what has become of the refresh token that is configured now, and the
 // name of the token request.
 func (c *Client) custody(ctx context.Context) (custody *custody, identity string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout())

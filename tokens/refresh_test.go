@@ -49,12 +49,12 @@ func TestARefreshTokenIsUsedFirst(t *testing.T) {
 		used   string
 	}{
 		{
-			"T33 an answer without one keeps the old one",
+			"an answer without one keeps the old one",
 			func(url.Values) (int, string) { return 200, goodAnswer },
 			"refresh_token r0, refresh_token r0, refresh_token r0",
 		},
 		{
-			"T34 a rotated one replaces it",
+			"a rotated one replaces it",
 			func(form url.Values) (int, string) {
 				return 200, `{"access_token":"t","expires_in":60,"refresh_token":"` + form.Get("refresh_token") + `+"}`
 			},
@@ -71,7 +71,7 @@ func TestARefreshTokenIsUsedFirst(t *testing.T) {
 			"refresh_token r0, client_credentials, client_credentials, client_credentials",
 		},
 		{
-			"T33 a refresh token in a client credentials answer is ignored",
+			"a refresh token in a client credentials answer is ignored",
 			func(form url.Values) (int, string) {
 				if form.Get("grant_type") == GrantRefreshToken {
 					return 400, `{"error":"invalid_grant"}`
@@ -252,7 +252,7 @@ func TestARefreshRequestIsRetriedOnlyWhereItWasCertainlyNotUsed(t *testing.T) {
 	}
 }
 
-// T34: the server has used the old one up, whatever is wrong with the rest.
+// The server has used the old one up, whatever is wrong with the rest.
 func TestARotatedRefreshTokenIsKeptBesideAnAccessTokenOfNoUse(t *testing.T) {
 	for name, rest := range map[string]string{
 		"no access token":          `"access_token":""`,

@@ -33,7 +33,7 @@ func (c *Client) prepare(ctx context.Context, grantType string, refreshToken Sec
 		parameters.Set("refresh_token", refreshToken.Reveal())
 	} else if !c.Unrepeatable {
 		// The request is safe to repeat, so net/http may do so when a
-		// kept-alive connection turns out to be closed (case N06). A field
+		// kept-alive connection turns out to be closed. A field
 		// without a value says so and is not sent.
 		header["Idempotency-Key"] = []string{}
 	}

@@ -58,7 +58,7 @@ func TestABodyThatIsNoJSONObjectIsNotSent(t *testing.T) {
 	}
 }
 
-func TestX01SecretsInTheBodyAreHiddenFromAServerThatEchoesThem(t *testing.T) {
+func TestSecretsInTheBodyAreHiddenFromAServerThatEchoesThem(t *testing.T) {
 	for _, echo := range []string{"wrong: bOdy pw", "wrong: bOdy%20pw", "wrong: bOdy+pw", "wrong: Yk9keSBwdw==", "wrong: in-a list, deEp er"} {
 		body := `{"error":"invalid_client","error_description":"` + echo + `"}`
 		c := testClient(&exchange{status: 401, body: body})

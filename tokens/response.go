@@ -24,9 +24,9 @@ type answer struct {
 }
 
 // read reads a token endpoint's answer. No part of its text gets into an error
-// but the error code and the cleaned description (cases T13, X01). The refresh
+// but the error code and the cleaned description. The refresh
 // token of an answer is returned even if the access token beside it is of no
-// use: the server has used the old one up (case T34).
+// use: the server has used the old one up.
 func (c *Client) read(response *http.Response, p *prepared, start time.Time) (answer, *AuthenticationError) {
 	failed := &AuthenticationError{
 		Provider:   c.Provider,
@@ -123,7 +123,7 @@ func (c *Client) readToken(rules TokenResponse, content content, value gjson.Res
 }
 
 // isSendable reports whether a header may carry a token: what it may not would
-// break LLM requests, not the token request (case T20).
+// break LLM requests, not the token request.
 func isSendable(token string) bool {
 	return !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }

@@ -139,7 +139,7 @@ func (r sharedRecord) seek(ctx context.Context) (*Token, *claim) {
 	return nil, nil
 }
 
-// attempt gives the stored token, or a claim. The error is a *StorageError, or another
+// attempt returns the stored token, or a claim. The error is a *StorageError, or another
 // one while another instance is asking.
 func (r sharedRecord) attempt(ctx context.Context, claimUntil time.Time) (*Token, *claim, error) {
 	token, err := r.load(ctx)

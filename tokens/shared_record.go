@@ -21,7 +21,7 @@ func (r sharedRecord) folder() string { return "oauth2_llm/tokens/" + r.identity
 
 func (r sharedRecord) key() string { return r.folder() + "/token" }
 
-// load gives the stored token, nil if there is none of use. The error is a
+// load returns the stored token, nil if there is none of use. The error is a
 // *StorageError.
 func (r sharedRecord) load(ctx context.Context) (*Token, error) {
 	content, err := r.shared.Storage.load(ctx, sharedTerms.operation, r.key())

@@ -105,7 +105,7 @@ func (e *StorageError) Error() string {
 	return text
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *StorageError) Unwrap() error { return e.Err }
 
 var (
@@ -152,7 +152,7 @@ func (s *SharedStorage) delete(ctx context.Context, limit time.Duration, key str
 // listTries is how often a folder is listed that changes meanwhile.
 const listTries = 3
 
-// list gives the names in a folder, none if there is no such folder. A list that
+// list returns the names in a folder, none if there is no such folder. A list that
 // breaks off names nothing: what it leaves out may be what matters. Only the last
 // element of a name counts: storages differ in what they put before it. It is
 // recursive, because some list nothing but folders otherwise.

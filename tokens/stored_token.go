@@ -22,7 +22,7 @@ func newStoredToken(t Token, obtained time.Time) storedToken {
 	return storedToken{Token: t.Value.Reveal(), ObtainedAt: obtained.UTC(), Lifetime: t.Lifetime.Seconds(), RefreshIn: t.RefreshIn.Seconds()}
 }
 
-// token gives the stored token.
+// token returns the stored token.
 func (s storedToken) token() Token {
 	lifetime := seconds(s.Lifetime)
 	return Token{

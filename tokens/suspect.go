@@ -9,7 +9,7 @@ import (
 )
 
 // Refused tokens cause three token requests at once, then one in 30 s, whatever
-// clients provoke (case U02).
+// clients provoke.
 const (
 	rejectionBurst    = 3
 	rejectionInterval = 30 * time.Second

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-func TestU02RefusedTokensCauseThreeTokenRequestsThenOneIn30Seconds(t *testing.T) {
+func TestRefusedTokensCauseThreeTokenRequestsThenOneIn30Seconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{lifetime: time.Hour}
 		m := newTestManager(e)
@@ -159,7 +159,7 @@ func TestAReplacementIsRefusedAtOnceWhileAFailureIsKnown(t *testing.T) {
 	}
 }
 
-// Case U02 of the design: what one client provokes is nobody else's trouble.
+// What one client provokes is nobody else's trouble.
 func TestA401ThatOneClientProvokesWhileTheTokenEndpointIsDownFailsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{lifetime: time.Hour, latency: 10 * time.Millisecond}

@@ -26,7 +26,7 @@ func (t *Token) expired(now instant) bool { return now.since(t.obtained) >= t.Li
 
 func (t *Token) stale(now instant) bool { return now.since(t.obtained) >= t.freshFor }
 
-// The seed's margin, and the share of a token's life that replaces it where
+// The margin of CrewAI's document, and the share of a token's life that replaces it where
 // the life is long.
 const (
 	minimumRefreshMargin = time.Minute
@@ -38,7 +38,7 @@ const (
 // background. refreshBefore is the configured margin, 0 for automatic: 20 % of
 // the life, at least a minute, ± 10 % so that many gateways do not ask at
 // once. No margin is more than half the life: otherwise a token that lives for
-// less than the margin would be fetched anew for every request (case T02). An
+// less than the margin would be fetched anew for every request. An
 // automatic margin of half the life varies too, by up to 10 % more: the token is
 // replaced at half its life or a little earlier, never later.
 func (t *Token) freshTime(refreshBefore time.Duration, jitter float64) time.Duration {

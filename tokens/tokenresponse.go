@@ -80,7 +80,7 @@ func (r TokenResponse) token(content content) (value gjson.Result, found bool) {
 var errNoToken = errors.New("the answer holds no")
 
 // noToken is what servers behind a load balancer that is being replaced answer
-// for a while (case T12).
+// for a while.
 func (r TokenResponse) noToken(contentType string) error {
 	return fmt.Errorf("%w %s (%s)", errNoToken, strings.Join(r.Token, " or "), mediaType(contentType))
 }

@@ -182,8 +182,8 @@ func TestTheFirstPlaceThatHoldsSomethingHasTheToken(t *testing.T) {
 		{"none of the places", []string{"a", "header:X-B"}, nil, `{"access_token":"t0"}`, "", "the answer holds no a or header:X-B (application/json)"},
 		{"an object", []string{"a", "b"}, nil, `{"a":{"x":1},"b":"t2"}`, "", "the token must be a string"},
 		{"a header that a request may not carry", []string{"header:X-Token"}, http.Header{"X-Token": {"two words"}}, ``, "", "a header may not carry"},
-		{"T11 an error in a 200 answer", []string{"tok"}, nil, `{"error":"invalid_scope","tok":"t1"}`, "", "invalid_scope"},
-		{"T23 another type of token", []string{"tok"}, nil, `{"tok":"t1","token_type":"DPoP"}`, "", "token_type is not Bearer"},
+		{"an error in a 200 answer", []string{"tok"}, nil, `{"error":"invalid_scope","tok":"t1"}`, "", "invalid_scope"},
+		{"another type of token", []string{"tok"}, nil, `{"tok":"t1","token_type":"DPoP"}`, "", "token_type is not Bearer"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := testClient(&exchange{body: test.body, header: test.header})

@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// N01: not even the request that has started the attempt waits for a dead address.
+// Not even the request that has started the attempt waits for a dead address.
 func TestADeadAddressHoldsNoRequestForMoreThanASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEndpoint{lifetime: time.Hour}

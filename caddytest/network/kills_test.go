@@ -28,7 +28,7 @@ func TestAGrantOutlivesKill9(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		sameAgain bool
-		// storage gives the storage of the gateways, and the same one for the test.
+		// storage returns the storage of the gateways, and the same one for the test.
 		storage func(t *testing.T) (name, option string, same certmagic.Storage)
 	}{
 		"over a folder, and the server hands out another one": {false, folderStorage},

@@ -51,7 +51,7 @@ func (s *Storage) Provision(caddy.Context) error {
 // Cleanup closes the client.
 func (s *Storage) Cleanup() error { return s.client.Close() }
 
-// CertMagicStorage gives the storage to Caddy.
+// CertMagicStorage returns the storage to Caddy.
 func (s *Storage) CertMagicStorage() (certmagic.Storage, error) { return s, nil }
 
 // UnmarshalCaddyfile reads
@@ -81,7 +81,7 @@ func (s *Storage) Store(ctx context.Context, key string, value []byte) error {
 	return inOrder(set, list)
 }
 
-// Load gives a value.
+// Load returns a value.
 func (s *Storage) Load(ctx context.Context, key string) ([]byte, error) {
 	value, err := s.client.Get(ctx, prefix+key).Bytes()
 	return value, notExist(key, err)
@@ -101,7 +101,7 @@ func (s *Storage) Exists(ctx context.Context, key string) bool {
 	return err == nil && n == 1
 }
 
-// List gives the keys in a folder.
+// List returns the keys in a folder.
 func (s *Storage) List(ctx context.Context, path string, recursive bool) ([]string, error) {
 	folder := strings.Trim(path, "/") + "/"
 	all, err := s.client.ZRangeArgs(ctx, redis.ZRangeArgs{Key: index, ByLex: true, Start: "[" + folder, Stop: "(" + folder + "\xff"}).Result()

@@ -24,7 +24,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run gives the exit code.
+// run returns the exit code.
 func run(ctx context.Context, during time.Duration, instances int) int {
 	folder, err := os.MkdirTemp("", "soak-")
 	if err != nil {

@@ -48,7 +48,7 @@ func (g *Grant) another() string {
 	return token
 }
 
-// redeem gives what replaces a refresh token, or nothing if the token is not taken.
+// redeem returns what replaces a refresh token, or nothing if the token is not taken.
 func (g *Grant) redeem(token string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
