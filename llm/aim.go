@@ -61,7 +61,7 @@ func aimedPath(path, base string) (aimed string, isAzure bool) {
 }
 
 // azureLength is how much of an escaped path Azure's clients put before a path of
-// OpenAI's; 0 if it is no such path.
+// OpenAI's; 0 if it is another path.
 func azureLength(path string) int {
 	for _, root := range deploymentRoots {
 		if rest, found := strings.CutPrefix(path, root); found {

@@ -16,7 +16,7 @@ const (
 	// charsetField is the field that tells in which charset a browser has
 	// written the others (RFC 7578 §4.6).
 	charsetField = "_charset_"
-	// maxBoundary is that of RFC 2046 §5.1.1.
+	// maxBoundary is the longest boundary (RFC 2046 §5.1.1).
 	maxBoundary = 70
 )
 

@@ -14,8 +14,8 @@ const modelsPath = "/v1/models/"
 // model.
 var uploadPaths = []string{"/v1/files", "/v1/uploads", "/openai/files", "/openai/v1/files", "/openai/uploads", "/openai/v1/uploads"}
 
-// ReadsBody says whether the body of a request may be looked at: that of a
-// CONNECT is a tunnel, that of an upload a file.
+// ReadsBody reports whether the body of a request may be looked at: a CONNECT's is
+// a tunnel, an upload's a file.
 func ReadsBody(method, path string) bool {
 	if method == http.MethodConnect {
 		return false
@@ -33,7 +33,7 @@ type pathModel struct {
 	name string
 	// start and end enclose the name in the escaped path.
 	start, end int
-	// deployment says that the name is that of a deployment, in Azure's way.
+	// deployment says that the name is a deployment's, in Azure's way.
 	deployment bool
 	// verb says that a verb follows the name, in Google's way.
 	verb bool

@@ -27,7 +27,7 @@ func appendQuoted(dst []byte, text string) []byte {
 
 // unquoteRune decodes the first character of the inside of a JSON string that
 // a scanner has accepted, and says how many bytes it takes there. A lone
-// surrogate, which is no character, gives utf8.RuneError and false.
+// surrogate, which is not a character, returns utf8.RuneError and false.
 func unquoteRune(raw []byte) (r rune, size int, ok bool) {
 	if raw[0] != '\\' {
 		r, size = utf8.DecodeRune(raw)

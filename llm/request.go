@@ -22,7 +22,7 @@ const (
 	InPath
 )
 
-// Found is the model that a request names. Its zero value is that of a request
+// Found is the model that a request names. Its zero value stands for a request
 // which names none.
 //
 // A request may name its model in several places, but it must be the same model:

@@ -24,12 +24,12 @@ type Model struct {
 // but the name, and accepts only what all parsers read alike:
 //
 //   - one JSON object and nothing else, strict,
-//     in UTF-8, nested up to 512 levels (B18);
-//   - one `model`, however it is escaped (B02). A second one is ambiguous
-//     (B01), also if it differs in case (B06): Go's encoding/json ignores case
-//     where others do not. `Model` alone is no model (B05). Only ASCII letters
+//     in UTF-8, nested up to 512 levels;
+//   - one `model`, however it is escaped. A second one is ambiguous
+//     , also if it differs in case: Go's encoding/json ignores case
+//     where others do not. `Model` alone is not a model. Only ASCII letters
 //     fold to those of `model`, so ASCII folding is encoding/json's;
-//   - a `model` that is a string (B15) of at most 256 bytes (B23), without lone
+//   - a `model` that is a string of at most 256 bytes, without lone
 //     surrogates, which parsers decode differently.
 func FindModel(body []byte) (Model, bool, error) {
 	o, err := scanObject(body, false)

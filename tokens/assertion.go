@@ -73,7 +73,7 @@ func (e *AssertionError) Error() string { return e.Part + " " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *AssertionError) Unwrap() error { return e.Err }
 
-// Read signs a new JWT. The error is an *AssertionError, or that of a Value that
+// Read signs a new JWT. The error is an *AssertionError, or the error of a Value that
 // could not be read.
 func (a *Assertion) Read(ctx context.Context) (Secret, error) {
 	signer, err := a.signer(ctx)

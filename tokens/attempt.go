@@ -94,8 +94,8 @@ func recovered(err *error) {
 	}
 }
 
-// log writes one line about a failed attempt: at DEBUG if it is no trouble that
-// another instance is asking.
+// log writes one line about a failed attempt: at DEBUG if all that is
+// wrong is that another instance is asking.
 func (a *attempt) log(level zapcore.Level, message, provider string, more ...zap.Field) {
 	if a.busy() {
 		level = zap.DebugLevel

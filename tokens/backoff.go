@@ -232,7 +232,7 @@ func (m *Manager) forgetOldFailure(now instant) {
 // forgetFailure ends the memory of a failure, and makes the failure of an
 // attempt under way void. The caller holds the lock.
 func (m *Manager) forgetFailure() {
-	m.news++
+	m.epoch++
 	m.failure = nil
 	if m.flight != nil {
 		m.flight.attemptNow()

@@ -128,7 +128,7 @@ type Client struct {
 
 // Fetch makes one token request, or two where a refresh token is refused and
 // there are client credentials to fall back to. The error is an
-// *AuthenticationError, or that of a Value that could not be read.
+// *AuthenticationError, or the error of a Value that could not be read.
 func (c *Client) Fetch(ctx context.Context, want Want) (Token, error) {
 	if c.RefreshToken != nil {
 		return c.fetchWithRefreshToken(ctx, want)

@@ -71,7 +71,7 @@ const (
 	patience, backgroundPatience = 2 * time.Minute, 5 * time.Second
 )
 
-// custody is that of a configured refresh token.
+// custody returns the custody of a configured refresh token.
 func (s *SharedStorage) custody(configured Secret) (*custody, error) {
 	identity, err := NewIdentity("refresh_token", configured, "")
 	if err != nil {

@@ -32,7 +32,7 @@ type RefreshTokenStatus struct {
 }
 
 // RefreshTokenStatus says what has become of the client's refresh token, as far as
-// this process knows; it asks nobody. The error is that of a Value that could not be
+// this process knows; it asks nobody. The error is about a Value that could not be
 // read. A client without a refresh token has the zero value.
 func (c *Client) RefreshTokenStatus(ctx context.Context) (RefreshTokenStatus, error) {
 	if c.RefreshToken == nil {
@@ -46,7 +46,7 @@ func (c *Client) RefreshTokenStatus(ctx context.Context) (RefreshTokenStatus, er
 }
 
 // ForgetRefreshToken makes the configured refresh token count again, for all
-// instances, whatever has taken its place. The error is a *StorageError, that of a
+// instances, whatever has taken its place. The error is a *StorageError, the error of a
 // Value that could not be read, or says that another instance is asking.
 func (c *Client) ForgetRefreshToken(ctx context.Context) error {
 	if c.RefreshToken == nil {

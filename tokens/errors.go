@@ -145,7 +145,7 @@ func (e *AuthenticationError) advice() string {
 	case errors.Is(e.Err, errNoToken):
 		return "check the token of token_response, and that token_url is the token endpoint"
 	case e.Code == CodeRefused && e.Status == http.StatusNotFound:
-		return "check token_url: there is nothing at this path"
+		return "check token_url: nothing is at this path"
 	case e.Code == CodeRefused && e.Status == http.StatusMethodNotAllowed:
 		return "check the method of token_request"
 	case e.Code == CodeRefused && e.Status == http.StatusUnsupportedMediaType:

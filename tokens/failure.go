@@ -83,7 +83,7 @@ func (c *Client) networkError(err error) *AuthenticationError {
 
 // errNoHTTP stands for errors of net/http that quote what the server sent,
 // which may be what it was sent.
-var errNoHTTP = errors.New("the connection gave no readable HTTP answer")
+var errNoHTTP = errors.New("the server did not answer in HTTP")
 
 // describable returns the part of an error of net/http that an operator can use
 // and that quotes neither the URL nor the answer.
@@ -125,7 +125,7 @@ func alertOf(remote *net.OpError) string { return strings.TrimPrefix(remote.Err.
 
 var (
 	errClientCertificate = errors.New("the server refuses the client's certificate, or wants one")
-	errNoTLS             = errors.New("the server speaks no TLS")
+	errNoTLS             = errors.New("the server does not speak TLS")
 )
 
 // clientAlerts are the alerts that blame the client's certificate.

@@ -2,7 +2,7 @@ package tokens
 
 import "context"
 
-// A Fetcher obtains a token: one attempt, bounded in time by itself. A token that
+// A Fetcher obtains a token: one attempt, which it bounds in time. A token that
 // is older than the attempt says so in its ObtainedAt.
 type Fetcher interface {
 	Fetch(ctx context.Context, want Want) (Token, error)

@@ -72,8 +72,8 @@ func (m *Manager) rests(f *flight, resting bool) {
 	}
 }
 
-// fly makes the attempts of one flight. Its life is its own: not that of the
-// request that caused it, and not that of a configuration.
+// fly makes the attempts of one flight. It outlives the
+// request that caused it, and its configuration.
 func (m *Manager) fly(f *flight) {
 	m.mu.Lock()
 	wait := time.Duration(m.notBefore - m.clock.instant().mono)
@@ -95,7 +95,7 @@ func (m *Manager) fly(f *flight) {
 
 	for number := 1; ; number++ {
 		m.mu.Lock()
-		a, news := attempt{binding: m.binding(), started: m.clock.instant()}, m.news
+		a, epoch := attempt{binding: m.binding(), started: m.clock.instant()}, m.epoch
 		m.mu.Unlock()
 
 		var token Token
@@ -117,7 +117,7 @@ func (m *Manager) fly(f *flight) {
 			// A request has come meanwhile: another instance is worth waiting for now.
 			number--
 			continue
-		case m.newsSince(news):
+		case m.newerThan(epoch):
 			// What failed is out of date: the present configuration has the word.
 			number, probe = 0, false
 			m.pause(f, time.Duration(a.started.mono+int64(minimumFetchInterval)-m.clock.instant().mono))
@@ -132,7 +132,7 @@ func (m *Manager) fly(f *flight) {
 			m.announce(f, &a, delay)
 		}
 		m.pause(f, delay)
-		if m.newsSince(news) {
+		if m.newerThan(epoch) {
 			number = 0
 		}
 	}
@@ -149,10 +149,10 @@ func (m *Manager) want(f *flight) Want {
 	return want
 }
 
-func (m *Manager) newsSince(news int) bool {
+func (m *Manager) newerThan(epoch int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.news != news
+	return m.epoch != epoch
 }
 
 // secretsChanged reports whether the secrets are others than those that a known

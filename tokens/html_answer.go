@@ -16,7 +16,7 @@ var (
 	htmlTag     = regexp.MustCompile(`(?s)<[/!?A-Za-z][^>]*(?:>|$)`)
 )
 
-// isHTML reports whether an answer is a page, such as that of a proxy or of a login.
+// isHTML reports whether an answer is a page, such as a proxy's or a login page.
 func isHTML(text, contentType string) bool {
 	media := mediaType(contentType)
 	return media == "text/html" || media == "application/xhtml+xml" || htmlStart.MatchString(text)

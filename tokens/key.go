@@ -57,7 +57,7 @@ func parseKey(text string, symmetric bool) (signingKey, error) {
 	isObject := strings.HasPrefix(strings.TrimSpace(text), "{")
 	switch {
 	case symmetric && strings.HasPrefix(strings.TrimSpace(text), "-----BEGIN "):
-		return signingKey{}, errors.New("is PEM, and no secret; choose an algorithm such as RS256 for a private key")
+		return signingKey{}, errors.New("is PEM, not a secret; choose an algorithm such as RS256 for a private key")
 	// A secret may begin with a brace, too.
 	case symmetric && !(isObject && json.Valid([]byte(text))):
 		return signingKey{key: []byte(text)}, nil
@@ -73,7 +73,7 @@ func parseJWK(text string) (signingKey, error) {
 	var jwk jose.JSONWebKey
 	if err := json.Unmarshal([]byte(text), &jwk); err != nil {
 		// The cause may quote the key.
-		return signingKey{}, errors.New("is JSON, but no JSON Web Key (RFC 7517)")
+		return signingKey{}, errors.New("is JSON, but not a JSON Web Key (RFC 7517)")
 	}
 	if jwk.IsPublic() {
 		return signingKey{}, errPublicKey

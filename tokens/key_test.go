@@ -217,22 +217,22 @@ func TestAKeyThatCannotSignIsRefusedWithoutShowingIt(t *testing.T) {
 		{"a P-384 JWK for ES256", "ES256", asJWK(t, p384, ""), "is a P-384 key, but ES256 needs a P-256 key"},
 		{"a JWK of a secret for RS256", "RS256", asJWK(t, []byte(hmacSecret), ""), "is a secret, but RS256 needs an RSA key"},
 		{"a JWK of RSA for HS256", "HS256", asJWK(t, pair, ""), "is an RSA key, but HS256 needs a secret"},
-		{"a private key for HS256", "HS256", inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(pair)), "is PEM, and no secret"},
+		{"a private key for HS256", "HS256", inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(pair)), "is PEM, not a secret"},
 		{"a short secret", "HS256", "fifteen-bytes-x", "is shorter than 16 bytes"},
 		{"a short secret in a JWK", "HS256", asJWK(t, []byte("fifteen-bytes-x"), ""), "is shorter than 16 bytes"},
 		{"no secret", "HS256", "", "is shorter than 16 bytes"},
 		{"a public JWK of RSA", "RS256", asJWK(t, pair.Public(), ""), "is a public key"},
 		{"a public JWK of EC", "ES384", asJWK(t, signerFor("ES384").Public(), ""), "is a public key"},
 		{"a public JWK of Ed25519", "EdDSA", asJWK(t, signerFor("EdDSA").Public(), ""), "is a public key"},
-		{"a JWK that is cut", "RS256", asJWK(t, pair, "")[:500], "no JSON Web Key"},
-		{"a JWK without primes", "RS256", changedJWK(t, pair, func(m map[string]any) { delete(m, "p") }), "no JSON Web Key"},
-		{"a JWK with another modulus", "RS256", changedJWK(t, pair, func(m map[string]any) { m["n"] = m["d"] }), "no JSON Web Key"},
-		{"a JWK of a point that is on no curve", "ES384", changedJWK(t, p384, func(m map[string]any) { m["x"] = m["y"] }), "no JSON Web Key"},
-		{"a JWK of Ed25519 with another public key", "EdDSA", changedJWK(t, keyFor("EdDSA"), func(m map[string]any) { m["x"] = m["d"] }), "no JSON Web Key"},
-		{"a JWK whose member is of another type", "HS256", `{"kty":"oct","k":["` + "cAnary-in-a-list" + `"]}`, "no JSON Web Key"},
-		{"a JWK of a kind that nobody knows", "RS256", `{"kty":"cAnary-kind","k":"cAnary-value"}`, "no JSON Web Key"},
-		{"a set of JWKs", "RS256", `{"keys":[` + asJWK(t, pair, "") + `]}`, "no JSON Web Key"},
-		{"JSON that is no key", "HS256", `{"client_secret":"cAnary-value-that-is-long"}`, "no JSON Web Key"},
+		{"a JWK that is cut", "RS256", asJWK(t, pair, "")[:500], "not a JSON Web Key"},
+		{"a JWK without primes", "RS256", changedJWK(t, pair, func(m map[string]any) { delete(m, "p") }), "not a JSON Web Key"},
+		{"a JWK with another modulus", "RS256", changedJWK(t, pair, func(m map[string]any) { m["n"] = m["d"] }), "not a JSON Web Key"},
+		{"a JWK of a point that is on no curve", "ES384", changedJWK(t, p384, func(m map[string]any) { m["x"] = m["y"] }), "not a JSON Web Key"},
+		{"a JWK of Ed25519 with another public key", "EdDSA", changedJWK(t, keyFor("EdDSA"), func(m map[string]any) { m["x"] = m["d"] }), "not a JSON Web Key"},
+		{"a JWK whose member is of another type", "HS256", `{"kty":"oct","k":["` + "cAnary-in-a-list" + `"]}`, "not a JSON Web Key"},
+		{"a JWK of a kind that nobody knows", "RS256", `{"kty":"cAnary-kind","k":"cAnary-value"}`, "not a JSON Web Key"},
+		{"a set of JWKs", "RS256", `{"keys":[` + asJWK(t, pair, "") + `]}`, "not a JSON Web Key"},
+		{"JSON that is not a key", "HS256", `{"client_secret":"cAnary-value-that-is-long"}`, "not a JSON Web Key"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := readKey(test.text, test.algorithm)
@@ -247,7 +247,7 @@ func TestAKeyThatCannotSignIsRefusedWithoutShowingIt(t *testing.T) {
 // keySentences are the errors about keys, less what the key decides.
 var keySentences = sync.OnceValue(func() string {
 	sentences := []string{
-		errPublicKey.Error(), errEncryptedKey.Error(), errNoKey.Error(), "is JSON, but no JSON Web Key (RFC 7517)",
+		errPublicKey.Error(), errEncryptedKey.Error(), errNoKey.Error(), "is JSON, but not a JSON Web Key (RFC 7517)",
 		"has 512 bits; an RSA key needs at least 2048", checkKey([]byte("x"), "HS256").Error(),
 	}
 	for _, key := range append([]any{""}, keyFor("RS256"), keyFor("ES256"), keyFor("ES384"), keyFor("ES512"), keyFor("EdDSA"), keyFor("HS256")) {

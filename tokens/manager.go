@@ -56,9 +56,9 @@ type Manager struct {
 	refusals   refusalPace
 	// notBefore is the monotonic time of the earliest next fetch.
 	notBefore int64
-	// news counts what makes an older failure void: a configuration that was
+	// epoch counts what makes an older failure void: a configuration that was
 	// loaded, an operator who asked for a token.
-	news int
+	epoch int
 
 	// Seams for tests.
 	clock  clock

@@ -38,7 +38,7 @@ func NewIdentity(kind string, secret Secret, about string) (Identity, error) {
 // ID is the identity's name in keys of the storage: 32 hexadecimal digits.
 func (i Identity) ID() string { return i.id }
 
-// IsZero reports whether there is no identity.
+// IsZero reports whether it is the zero value, which identifies nothing.
 func (i Identity) IsZero() bool { return i.id == "" }
 
 // An envelope is a sealed record as it stands in the storage.

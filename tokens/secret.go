@@ -37,7 +37,7 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// Empty reports whether there is no value.
+// Empty reports whether the value is missing or empty.
 func (s Secret) Empty() bool { return s.value == nil }
 
 // Equal compares two secrets in constant time for values of equal length.

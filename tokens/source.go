@@ -41,7 +41,7 @@ func (s *SelfSigned) Fetch(ctx context.Context, _ Want) (Token, error) {
 }
 
 // errSelfSigned is about a claim exp of the configuration.
-var errSelfSigned = errors.New("the token has expired already when it is signed, by its exp claim")
+var errSelfSigned = errors.New("the signed token has expired already, by its exp claim")
 
 // A TokenFile is a token that something else keeps in a file and rotates there.
 type TokenFile struct {
@@ -111,7 +111,7 @@ func (f *TokenFile) expectRenewal(token Secret, left time.Duration) {
 	}
 }
 
-// tokenProblem says why the content of a file is no token, if it is none.
+// tokenProblem says why the content of a file is not a token; empty if it is one.
 func tokenProblem(token string) string {
 	switch {
 	case token == "":

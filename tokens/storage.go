@@ -152,7 +152,7 @@ func (s *SharedStorage) delete(ctx context.Context, limit time.Duration, key str
 // listTries is how often a folder is listed that changes meanwhile.
 const listTries = 3
 
-// list returns the names in a folder, none if there is no such folder. A list that
+// list returns the names in a folder, none if the folder does not exist. A list that
 // breaks off names nothing: what it leaves out may be what matters. Only the last
 // element of a name counts: storages differ in what they put before it. It is
 // recursive, because some list nothing but folders otherwise.
@@ -228,7 +228,7 @@ func operate[T any](ctx context.Context, s *SharedStorage, limit time.Duration, 
 	case r := <-done:
 		return finished(r)
 	case <-ctx.Done():
-		// Its end may be that of the operation.
+		// Its end may be the operation's.
 		select {
 		case r := <-done:
 			return finished(r)

@@ -10,7 +10,7 @@ import (
 )
 
 // A TokenResponse says where an answer holds the token, and what says when the
-// token ends. The zero value is that of RFC 6749 §5.1.
+// token ends. The zero value follows RFC 6749 §5.1.
 type TokenResponse struct {
 	// Token are the places of the token, of which the first that holds something
 	// counts: gjson paths, or names of headers behind "header:". Default:

@@ -41,7 +41,7 @@ var mutations = []mutation{
 	},
 	{
 		"no hold after an abandoned claim", claimFile,
-		"		wait(ctx, terms.hold)\n", "",
+		"	wait(ctx, terms.hold)\n", "",
 		"TestWhoOnlyRefreshesAheadDoesNotPassASilentClaim",
 	},
 	{

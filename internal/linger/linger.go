@@ -7,7 +7,7 @@
 // its last answer. net/http does so for 256 KiB and half a second. This package
 // takes more off the connection, within bounds: at most 64 MiB, for at most 30 s,
 // and for 5 s in which nothing comes; 256 connections at once in this process.
-// What goes beyond them is closed the way net/http does it by itself.
+// What goes beyond them is closed the way net/http does it.
 //
 // All of this is for HTTP/1. Over HTTP/2 and HTTP/3 a stream is reset without
 // harm to its answer, and the functions do nothing but answer.

@@ -89,7 +89,7 @@ func (g *Gate) again() error {
 }
 
 // Attempt returns a request the body: one that is held as often as it is asked for,
-// one that streams once. The Gate is that of the request's target.
+// one that streams once. The Gate is the request's target's.
 func (m *Message) Attempt(r *http.Request, gate *Gate) error {
 	r.TransferEncoding, r.GetBody, r.Trailer = nil, nil, nil
 	switch {

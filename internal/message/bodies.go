@@ -264,7 +264,7 @@ func (m *Message) Lock(r *http.Request, filter TrailerFilter) {
 // Tried reports whether something has tried to read a locked body.
 func (m *Message) Tried() bool { return m.tried.Load() }
 
-// tunnel is what a client sends after a CONNECT. It is no body but a WebSocket
+// tunnel is what a client sends after a CONNECT. It is not a body but a WebSocket
 // over HTTP/2 or HTTP/3: it has no end to wait for, and reverse_proxy closes it to
 // end it. A locked one can be read when the transport has opened the other end.
 type tunnel struct {

@@ -41,7 +41,7 @@ func (b *Budget) take(bytes int64) error {
 type reservation struct {
 	budget *Budget
 	bytes  atomic.Int64
-	// earlier is that of the message from which the body was taken over, nil if
+	// earlier is the share of the message from which the body was taken over, nil if
 	// there is none. It is held until this one is given back.
 	earlier *reservation
 

@@ -52,7 +52,7 @@ const (
 type Message struct {
 	// came is the client's own body, nil if that was another message's.
 	came io.ReadCloser
-	// source is what was not read yet; length is that of the whole body, below 0
+	// source is what was not read yet; length is the length of the whole body, below 0
 	// if it is not known.
 	source io.ReadCloser
 	length int64
@@ -102,7 +102,7 @@ type Message struct {
 	tried   atomic.Bool
 }
 
-// Take makes the message that of a request's body, and the request's body a
+// Take makes the message the holder of a request's body, and the request's body a
 // view that gives it as it came. A body that is a view of another message is
 // taken over without copying it. The budget counts what is held of it.
 func (m *Message) Take(r *http.Request, budget *Budget) {
@@ -157,7 +157,7 @@ func (m *Message) Failure() error {
 	return nil
 }
 
-// Empty reports whether it is known that there is no body.
+// Empty reports whether the request is known to have no body.
 func (m *Message) Empty() bool { return m.is(held) && len(m.content) == 0 && m.encoded == nil }
 
 // Held reports whether the body is in memory, so that it can be sent again.
