@@ -2,11 +2,13 @@ package config
 
 import (
 	"errors"
+	"regexp"
+	"strconv"
 	"time"
 )
 
 // A Duration is a time span of at least 1 ms, written with its unit like "10s",
-// "1m30s" or "500ms".
+// "1m30s", "500ms" or "1d".
 type Duration time.Duration
 
 // minDuration is the shortest time span that somebody can mean. Where Caddy reads a
@@ -31,13 +33,27 @@ func CheckDuration(d time.Duration) error {
 
 // UnmarshalText reads a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
-	// The error of ParseDuration quotes the text.
-	parsed, err := time.ParseDuration(string(text))
+	parsed, err := parseDuration(string(text))
 	if err != nil || parsed < minDuration {
 		return errDuration
 	}
 	*d = Duration(parsed)
 	return nil
+}
+
+// days matches a number of days in a duration.
+var days = regexp.MustCompile(`([0-9]+\.?[0-9]*|\.[0-9]+)d`)
+
+// parseDuration reads what Caddy reads: the units of Go, and d for a day of 24 hours.
+// Its error quotes the text.
+func parseDuration(text string) (time.Duration, error) {
+	return time.ParseDuration(days.ReplaceAllStringFunc(text, func(match string) string {
+		number, err := strconv.ParseFloat(match[:len(match)-1], 64)
+		if err != nil {
+			return match
+		}
+		return strconv.FormatFloat(number*24, 'f', -1, 64) + "h"
+	}))
 }
 
 // MarshalText writes a duration.
@@ -48,7 +64,7 @@ type Skew Duration
 
 // UnmarshalText reads "0" in any unit, or a duration.
 func (s *Skew) UnmarshalText(text []byte) error {
-	if parsed, err := time.ParseDuration(string(text)); err == nil && parsed == 0 {
+	if parsed, err := parseDuration(string(text)); err == nil && parsed == 0 {
 		*s = 0
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 func TestDurations(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"10s": 10 * time.Second, "1m30s": 90 * time.Second, "500ms": 500 * time.Millisecond, "1.5h": 90 * time.Minute, "1ms": time.Millisecond, "+1s": time.Second,
+		"1d": 24 * time.Hour, "1.5d": 36 * time.Hour, ".5d": 12 * time.Hour, "1d12h30m": 36*time.Hour + 30*time.Minute, "1h1d": 25 * time.Hour,
 	} {
 		var d Duration
 		var r RefreshBefore
@@ -27,7 +28,7 @@ func TestDurations(t *testing.T) {
 func TestWhatIsNoDurationIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing": "", "zero": "0", "zero seconds": "0s", "negative": "-1s", "a nanosecond": "1ns", "just under a millisecond": "999.999us", "a word": "CANARY", "a number": "10",
-		"overflow": "9999999999h", "an unknown unit": "1CANARY", "a day": "1d", "a space": " 1s", "AUTO in capitals": "AUTO",
+		"overflow": "9999999999h", "an unknown unit": "1CANARY", "a day without a number": "d", "too many days": "9999999d", "a week": "1w", "a space": " 1s", "AUTO in capitals": "AUTO",
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, r := Duration(7), RefreshBefore(7)
@@ -92,7 +93,7 @@ func durationFields(of reflect.Type, path string) []string {
 }
 
 func TestASkewIsADurationOrZero(t *testing.T) {
-	for text, want := range map[string]time.Duration{"0": 0, "0s": 0, "0h0m": 0, "1ms": time.Millisecond, "1m30s": 90 * time.Second} {
+	for text, want := range map[string]time.Duration{"0": 0, "0s": 0, "0h0m": 0, "0d": 0, "1d": 24 * time.Hour, "1ms": time.Millisecond, "1m30s": 90 * time.Second} {
 		s := Skew(7)
 		if err := s.UnmarshalText([]byte(text)); err != nil || time.Duration(s) != want {
 			t.Errorf("%s: got %v, %v", text, time.Duration(s), err)
