@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -81,6 +82,10 @@ func unreadable(data []byte) *syntaxError {
 	return nil
 }
 
+// yaml matches the beginning of a YAML document: behind comments, a marker, a key or an
+// item of a list.
+var yaml = regexp.MustCompile(`\A(?:\s|#[^\n]*\n)*(?:---|%YAML|[A-Za-z_][\w.-]*:(?:\s|\z)|- )`)
+
 // explain says what an error of the JSON parser means and what to do. The
 // parser's own text quotes the document.
 func explain(data []byte, err error) *syntaxError {
@@ -92,6 +97,8 @@ func explain(data []byte, err error) *syntaxError {
 	before := bytes.TrimRight(data[:at], " \t\r\n")
 	text := "a character is out of place here"
 	switch c := data[at]; {
+	case yaml.Match(data):
+		text = "this is YAML; write it as JSON"
 	case syntax.Error() == "unexpected end of JSON input":
 		text, at = "the text ends too early: a quote, bracket or brace is not closed", len(data)
 	case strings.HasSuffix(syntax.Error(), "exceeded max depth"):

@@ -54,7 +54,11 @@ func TestAFileThatIsNoJSONIsRefused(t *testing.T) {
 		"no quotes":                         {`{"x":CANARY}`, 1, 6, "out of place here"},
 		"a line break within a string":      {"{\"x\":\"CANARY\n\"}", 1, 13, "out of place here"},
 		"a colon that is missing":           {`{"x" "CANARY"}`, 1, 6, "out of place here"},
-		"YAML":                              {"oauth2_providers:\n  p: CANARY", 1, 1, "out of place here"},
+		"YAML":                              {"oauth2_providers:\n  p: CANARY", 1, 1, "this is YAML; write it as JSON"},
+		"YAML behind a comment":             {"# CANARY\n\noauth2_providers:\n  p: CANARY", 1, 1, "this is YAML; write it as JSON"},
+		"YAML that begins with a marker":    {"---\noauth2_providers:\n  p: CANARY", 1, 2, "this is YAML; write it as JSON"},
+		"YAML of a list":                    {"- CANARY\n", 1, 2, "this is YAML; write it as JSON"},
+		"a key without braces":              {`"oauth2_providers": {"p":"CANARY"}`, 1, 19, "more text after the end"},
 		"a NUL byte":                        {"{\"x\":\"CANARY\"\x00}", 1, 14, "out of place here"},
 	} {
 		t.Run(name, func(t *testing.T) {
