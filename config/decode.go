@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -113,19 +114,21 @@ func (d *decoder) value(n node, v reflect.Value, path string) {
 		d.integer(n, v, path)
 	default: // strings of all types
 		if d.expect(n, path, kindString) {
-			v.SetString(d.text(n.scalar.(string), path))
+			v.SetString(d.text(n, path))
 		}
 	}
 }
 
 // text is a string as a template has it.
-func (d *decoder) text(value, path string) string {
-	for _, name := range d.literals {
-		if name == path && !strings.HasPrefix(value, osEnviron) {
-			return string(literal(value))
-		}
+func (d *decoder) text(n node, path string) string {
+	value := n.scalar.(string)
+	if !slices.Contains(d.literals, path) || strings.HasPrefix(value, osEnviron) {
+		return value
 	}
-	return value
+	if err := meantAsReference(path, value); err != nil {
+		d.fail(n.start, path, "%w", err)
+	}
+	return string(literal(value))
 }
 
 // expect reports whether a node is of the kind that its field needs.

@@ -2,7 +2,11 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
 )
 
 // providersKey is the member of litellm_config.json that is ours.
@@ -80,4 +84,26 @@ func (d *decoder) document(n node) Providers {
 		d.fail(n.start, "", `the file has no %s; it holds {"oauth2_providers": {"NAME": {…}}}`, providersKey)
 	}
 	return nil
+}
+
+// reference matches a text that is a reference to an environment variable or a file, as
+// other fields and other programs write it.
+var reference = regexp.MustCompile(`\A(?:\{(env|file)\.[^{}]+\}|\$\{[A-Za-z_][A-Za-z0-9_]*\})\z`)
+
+// meantAsReference is the error about a literal field whose value looks like a reference:
+// as it stands, it would be sent to the authorization server. The error does not repeat
+// the name, for a secret may look so.
+func meantAsReference(field, value string) error {
+	match := reference.FindStringSubmatch(value)
+	if match == nil {
+		return nil
+	}
+	advice := "write os.environ/NAME"
+	if match[1] == string(partFile) {
+		advice = "set the field in a provider block"
+		if other := field + "_file"; slices.Contains(fieldNames(reflect.TypeFor[Provider]()), other) {
+			advice = "set " + other
+		}
+	}
+	return fmt.Errorf("must not be a placeholder: this field is literal in the file; %s", advice)
 }

@@ -150,8 +150,8 @@ func TestAFileMayHoldMoreThanProviders(t *testing.T) {
 
 func TestTheSeedsFieldsAreLiteralInAFile(t *testing.T) {
 	t.Setenv("TEST_PARAM", "of-env")
-	providers, err := parse(fileWith(`"client_id":"{env.ID}","client_secret":"a{b}\\{c}","token_url":"https://idp.example.com/{tenant}","refresh_token":"{",
-		"scope":"{file./x}","token_request":{"params":{"a":"{env.TEST_PARAM}","b":"os.environ/TEST_PARAM","client":"os.environ/"}}`))
+	providers, err := parse(fileWith(`"client_id":"a{env.ID}","client_secret":"a{b}\\{c}","token_url":"https://idp.example.com/{tenant}","refresh_token":"{",
+		"scope":"{file./x} {","token_request":{"params":{"a":"{env.TEST_PARAM}","b":"os.environ/TEST_PARAM","client":"os.environ/"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,8 +162,8 @@ func TestTheSeedsFieldsAreLiteralInAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for got, want := range map[string]string{
-		read(t, client.ClientID): "{env.ID}", read(t, client.ClientSecret): `a{b}\{c}`, read(t, client.TokenURL): "https://idp.example.com/{tenant}",
-		read(t, client.RefreshToken): "{", read(t, client.Scope): "{file./x}",
+		read(t, client.ClientID): "a{env.ID}", read(t, client.ClientSecret): `a{b}\{c}`, read(t, client.TokenURL): "https://idp.example.com/{tenant}",
+		read(t, client.RefreshToken): "{", read(t, client.Scope): "{file./x} {",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -172,6 +172,41 @@ func TestTheSeedsFieldsAreLiteralInAFile(t *testing.T) {
 	for _, parameter := range client.Parameters {
 		if got := read(t, parameter.Value); got != "of-env" {
 			t.Errorf("%s is %q", parameter.Name, got)
+		}
+	}
+}
+
+// Somebody who writes a placeholder there would get an error of the authorization server,
+// which does not know why either.
+func TestAPlaceholderInALiteralFieldIsRefused(t *testing.T) {
+	const literal = "must not be a placeholder: this field is literal in the file; "
+	for name, test := range map[string]struct{ field, value, want string }{
+		"an environment variable of Caddy":     {"client_id", "{env.CANARY}", "write os.environ/NAME"},
+		"an environment variable of a shell":   {"client_secret", "${CANARY}", "write os.environ/NAME"},
+		"a variable in a field without a file": {"token_url", "{env.CANARY}", "write os.environ/NAME"},
+		"a file for the client_id":             {"client_id", "{file./CANARY}", "set client_id_file"},
+		"a file for the client_secret":         {"client_secret", "{file.CANARY}", "set client_secret_file"},
+		"a file for the refresh_token":         {"refresh_token", "{file./CANARY}", "set refresh_token_file"},
+		"a file for the scope":                 {"scope", "{file./CANARY}", "set the field in a provider block"},
+		"a file for the token_url":             {"token_url", "{file./CANARY}", "set the field in a provider block"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(fileWith("\n" + jsonString(test.field) + ": " + jsonString(test.value)))
+			wantError(t, err, test.field, ":2:", literal+test.want)
+			wantNoCanary(t, err)
+		})
+	}
+}
+
+func TestALiteralFieldMayLookLikeAPlaceholder(t *testing.T) {
+	for _, value := range []string{"{env.X", "env.X}", "{env.}", "{env}", "{ENV.X}", "a{env.X}", "{env.X}b", "{env.X}{env.Y}", "$X", "${X", "${}", "${1}", "$${X}", "{token.x}", "{uuid}"} {
+		providers, err := parse(fileWith(`"client_secret":` + jsonString(value)))
+		if err != nil {
+			t.Errorf("%s: %v", value, err)
+			continue
+		}
+		if got, err := providers["p"].ClientSecret.Resolve(testEnvironment()); err != nil || got.Reveal() != value {
+			t.Errorf("%s: got %q, %v", value, got.Reveal(), err)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func FuzzParseFile(f *testing.F) {
 		f.Add(content)
 	}
 	for _, seed := range []string{
-		fileWith(allFields), fileWith(validFields), fileWith(""), "", "{}", "null", `{"oauth2_providers":{}}`, `{"oauth2_providers":{"":{}}}`,
+		fileWith(allFields), fileWith(fileFields), fileWith(""), "", "{}", "null", `{"oauth2_providers":{}}`, `{"oauth2_providers":{"":{}}}`,
 		`{"oauth2_providers":{"p":{"client_id":"long secret value","client_id":"another secret"}},"oauth2_providers":1}`,
 		fileWith(`"scope":["a long scope","another scope"],"provider_name":"a long name","audience":"https://api.example.com"`),
 		fileWith(`"client_secret":"os.environ/","token_url":"https://user:password@example.com/","scope":" a long scope"`),
