@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"strings"
 )
 
 // Equal reports whether two providers are configured alike. Where they were
@@ -38,11 +39,16 @@ func (p Providers) Add(others Providers) error {
 // Complement adds providers that are declared beside a file. One that the file
 // declares too gets the fields of both; a field that is set in both is an
 // error. A field of token_request, place and header_up counts by itself, and so
-// does each parameter and header.
+// does each parameter and header. One that no file declares, and that names no way to
+// a token itself, is an error that suggests the names in the files.
 func (p Providers) Complement(others Providers) error {
 	var errs []error
+	declared := sorted(p)
 	for _, name := range sorted(others) {
 		if p[name] == nil || others[name] == nil {
+			if len(declared) > 0 && others[name].onlyCompletes() {
+				errs = append(errs, others[name].misconfigured(name, "", notInFiles(name, declared)))
+			}
 			p[name] = others[name]
 			continue
 		}
@@ -52,6 +58,31 @@ func (p Providers) Complement(others Providers) error {
 	}
 	return errors.Join(errs...)
 }
+
+// onlyCompletes reports whether a provider names no way to a token: what it holds can
+// only be meant to complete one that is declared elsewhere.
+func (p *Provider) onlyCompletes() bool {
+	return p != nil && p.TokenURL == "" && p.Preset == "" && (p.Source == "" || p.Source == sourceRequest)
+}
+
+// notInFiles is the error about a provider that completes none of the declared ones.
+func notInFiles(name string, declared []string) error {
+	const advice = "no config file declares this provider, and it has no token_url, preset or source of its own"
+	if guess := Nearest(name, declared); guess != "" {
+		return fmt.Errorf("%s; did you mean %s?", advice, shownName(guess))
+	}
+	shown := make([]string, 0, maxSuggestions)
+	for _, other := range declared[:min(len(declared), maxSuggestions)] {
+		shown = append(shown, shownName(other))
+	}
+	if more := len(declared) - len(shown); more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("%s; the files declare %s", advice, strings.Join(shown, ", "))
+}
+
+// maxSuggestions bounds the names that an error lists.
+const maxSuggestions = 10
 
 // merge makes one provider of two, which it leaves as they are.
 func merge(name string, a, b *Provider) (*Provider, []error) {

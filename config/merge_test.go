@@ -176,6 +176,51 @@ func TestComplementTakesWhatIsNot(t *testing.T) {
 	}
 }
 
+func TestABlockThatCompletesNothingSuggestsTheNamesInTheFiles(t *testing.T) {
+	const want = "no config file declares this provider, and it has no token_url, preset or source of its own; "
+	for name, test := range map[string]struct {
+		inFiles []string
+		fields  string
+		want    string
+	}{
+		"no similar name":          {[]string{"corp", "other"}, `"base_url":"https://CANARY"`, want + "the files declare corp, other"},
+		"a name of other letters":  {[]string{"a b"}, `"client_secret":"CANARY"`, want + "the files declare (a name of 3 bytes)"},
+		"source request":           {[]string{"corp"}, `"source":"request"`, want + "the files declare corp"},
+		"many names":               {strings.Split("abcdefghijklm", ""), `"scope":"CANARY"`, want + "the files declare a, b, c, d, e, f, g, h, i, j, and 3 more"},
+		"no file":                  {nil, `"base_url":"https://CANARY"`, ""},
+		"a provider of its own":    {[]string{"corp"}, validFields, ""},
+		"a preset":                 {[]string{"corp"}, `"preset":"azure_openai"`, ""},
+		"a source":                 {[]string{"corp"}, `"source":"file /token"`, ""},
+		"a provider in the files":  {[]string{"p"}, `"base_url":"https://llm.example.com"`, ""},
+		"no fields, and in a file": {[]string{"p"}, ``, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := Providers{}
+			for _, inFile := range test.inFiles {
+				all[inFile] = &Provider{ClientID: "id"}
+			}
+			beside, err := native(t, test.fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err = all.Complement(beside); test.want == "" && err == nil {
+				return
+			}
+			wantError(t, err, "", test.want)
+			wantNoCanary(t, err)
+		})
+	}
+}
+
+func TestABlockThatCompletesNothingGuessesWhatWasMeant(t *testing.T) {
+	beside := Providers{"my_crop": {BaseURL: "https://llm.example.com"}}
+	beside["my_crop"].Locate("", "Caddyfile", 7)
+	err := Providers{"my_corp": valid(t, ""), "other": valid(t, "")}.Complement(beside)
+	if err == nil || !strings.HasPrefix(err.Error(), "Caddyfile:7: provider my_crop: no config file declares") || !strings.HasSuffix(err.Error(), "; did you mean my_corp?") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestMergeFollowsTheStruct(t *testing.T) {
 	got := make([]string, 0, len(tokenFields))
 	for path := range tokenFields {
