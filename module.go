@@ -138,10 +138,7 @@ func (a *App) declare(ctx caddy.Context, declared config.Providers) (map[string]
 	}
 	for _, name := range slices.Sorted(maps.Keys(resolved)) {
 		if known := a.providers[name]; known != nil && !config.Equal(known.declared, resolved[name].Declared) {
-			return nil, &config.ConfigurationError{
-				Provider: name,
-				Err:      errors.New("is declared twice, and not with the same fields; declare it once, in the global option"),
-			}
+			return nil, resolved[name].Fault("", errors.New("is declared twice, and not with the same fields; declare it once, in the global option"))
 		}
 	}
 

@@ -11,7 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Rule 3.9 of the design.
+// It may hold what belongs to the LLM request only, and Caddy dials what a context says.
 func TestATokenRequestSeesNothingOfTheRequestThatCausedIt(t *testing.T) {
 	type foreign struct{}
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), foreign{}, "of the LLM request"))

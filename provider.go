@@ -185,11 +185,11 @@ func loadTransports(ctx caddy.Context, resolved *config.Resolved) (upstream, tok
 		}
 	}
 	if upstream, err = loadTransport(ctx, resolved.Declared.Transport, scheme); err != nil {
-		return nil, nil, &config.ConfigurationError{Provider: resolved.Name, Field: "transport", Err: err}
+		return nil, nil, resolved.Fault("transport", err)
 	}
 	// The scheme of token_url may be in a file, so both are possible.
 	if tokenEndpoint, err = loadTransport(ctx, resolved.Declared.TokenRequest.Transport, "https"); err != nil {
-		return nil, nil, &config.ConfigurationError{Provider: resolved.Name, Field: "token_request.transport", Err: err}
+		return nil, nil, resolved.Fault("token_request.transport", err)
 	}
 	return upstream, tokenEndpoint, nil
 }

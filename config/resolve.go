@@ -140,3 +140,9 @@ func (r *Resolved) Fetcher(logger *zap.Logger, complete func(*tokens.Client)) to
 	}
 	return client
 }
+
+// Fault returns an error about a field of the provider as a *ConfigurationError that says
+// where the field stands. The empty field stands for the provider as a whole.
+func (r *Resolved) Fault(field string, err error) error {
+	return r.Declared.misconfigured(r.Name, field, err)
+}
