@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,7 +55,7 @@ func (all requests) checkTokens(names ...string) []error {
 			case start >= 0:
 				circle := append(slices.Clone(chain[start:]), next)
 				errs = append(errs, all[name].misconfigured(reference.field,
-					fmt.Errorf("the providers need each other's tokens: %s", strings.Join(circle, " → "))))
+					fmt.Errorf("the providers need each other's tokens: %s; remove one of these references", strings.Join(circle, " → "))))
 			default:
 				follow(next, chain)
 			}
@@ -68,9 +69,7 @@ func (all requests) checkTokens(names ...string) []error {
 }
 
 // errCircle is about a value that could never be read.
-func errCircle(field string) error {
-	return fmt.Errorf("{token_url}, {jwt} or {key_fingerprint} in it leads back to %s itself", field)
-}
+var errCircle = errors.New("refers to itself through {token_url}, {jwt} or {key_fingerprint}; remove one of them")
 
 // findCircles finds the values that {token_url}, {jwt} and {key_fingerprint} lead
 // back to themselves. Reading one would never end.
@@ -78,7 +77,7 @@ func (r *request) findCircles(f *faults) {
 	for _, v := range r.values() {
 		if r.leadsTo(v, v, make(map[*value]bool)) {
 			v.circular = true
-			f.add(v.field, "%w", errCircle(v.field))
+			f.add(v.field, "%w", errCircle)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func TestAValueThatLeadsBackToItselfIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := fault(t, test.fields)
-			wantFaultIn(t, err, test.field, "leads back to "+test.field+" itself")
+			wantFaultIn(t, err, test.field, "refers to itself through {token_url}, {jwt} or {key_fingerprint}")
 			providers, err := native(t, test.fields)
 			if err != nil {
 				t.Fatal(err)

@@ -231,7 +231,7 @@ func (d *decoder) integer(n node, v reflect.Value, path string) {
 	// The error of Atoi quotes the text.
 	number, err := strconv.Atoi(n.scalar.(json.Number).String())
 	if err != nil {
-		d.fail(n.start, path, "must be a whole number of a sensible size")
+		d.fail(n.start, path, "must be a whole number such as 3")
 		return
 	}
 	v.SetInt(int64(number))

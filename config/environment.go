@@ -41,7 +41,7 @@ func (e Environment) complete() Environment {
 	}
 	if e.Token == nil {
 		e.Token = func(_ context.Context, provider string) (tokens.Secret, error) {
-			return tokens.Secret{}, fmt.Errorf("no token of provider %s can be had here", shownName(provider))
+			return tokens.Secret{}, fmt.Errorf("the token of provider %s is not available here", shownName(provider))
 		}
 	}
 	if e.Now == nil {

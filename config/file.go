@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// providersKey is the member of litellm_config.json that is ours.
+// providersKey is the member of litellm_config.json that holds the providers.
 const providersKey = "oauth2_providers"
 
 // literalFields are the fields of CrewAI's document. In its file they are literal
@@ -32,9 +32,9 @@ func LoadFile(path string) (Providers, error) {
 //	{"oauth2_providers": {"<name>": {"client_id": "…", …}, …}}
 //
 // The fields of CrewAI's document (client_id, client_secret, token_url, scope,
-// refresh_token) are literal, but os.environ/NAME is that environment variable.
+// refresh_token) are literal, except that os.environ/NAME is that environment variable.
 // All other fields of a Provider work as well. Other members of the outer
-// object are somebody else's and are ignored.
+// object belong to other programs and are ignored.
 func parseFile(path string, content []byte) (Providers, error) {
 	lines := lineCounter{data: content}
 	document, problem := parseJSON(content)
@@ -79,7 +79,7 @@ func (d *decoder) document(n node) Providers {
 	case found != nil:
 		return d.providers(found.value, providersKey)
 	case similar:
-		d.fail(n.start, "", "the file has no %s, but a similar name: is it misspelt?", providersKey)
+		d.fail(n.start, "", "the file has no %s, but a similar name; correct it", providersKey)
 	default:
 		d.fail(n.start, "", `the file has no %s; it holds {"oauth2_providers": {"NAME": {…}}}`, providersKey)
 	}

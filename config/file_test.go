@@ -14,7 +14,7 @@ const testFile = "litellm_config.json"
 // parse reads a litellm_config.json.
 func parse(content string) (Providers, error) { return parseFile(testFile, []byte(content)) }
 
-func TestTheSeedsFilesLoadUnchanged(t *testing.T) {
+func TestCrewAIsFilesLoadUnchanged(t *testing.T) {
 	t.Setenv("MY_CLIENT_ID", "id-of-the-environment")
 	t.Setenv("MY_CLIENT_SECRET", "secret-of-the-environment")
 	type values struct{ id, secret, tokenURL, scope string }
@@ -55,14 +55,14 @@ func TestTheSeedsFilesLoadUnchanged(t *testing.T) {
 					t.Errorf("%s: got %v, want %v", name, got, want)
 				}
 				if warnings := providers[name].warnings(DefaultEnvironment()); len(warnings) > 0 {
-					t.Errorf("%s: the seed's own example is warned about: %v", name, warnings)
+					t.Errorf("%s: CrewAI's own example is warned about: %v", name, warnings)
 				}
 			}
 		})
 	}
 }
 
-func TestTheSeedsFileWithVariablesNeedsThem(t *testing.T) {
+func TestCrewAIsFileWithVariablesNeedsThem(t *testing.T) {
 	path := filepath.Join("testdata", "environment.json")
 	providers, err := LoadFile(path)
 	if err != nil {
@@ -95,9 +95,9 @@ func TestAFileOfAWrongShapeIsRefused(t *testing.T) {
 		"null":                             {`null`, "", "", 1, 1, "not null"},
 		"a boolean":                        {`true`, "", "", 1, 1, "not true or false"},
 		"no oauth2_providers":              {`{"model_list":["CANARY"]}`, "", "", 1, 1, `has no oauth2_providers; it holds {"oauth2_providers"`},
-		"a misspelt oauth2_providers":      {`{"x":1,"oauth_providers":"CANARY","y":2}`, "", "", 1, 1, "misspelt"},
-		"oauth2-providers with a dash":     {`{"oauth2-providers":{}}`, "", "", 1, 1, "misspelt"},
-		"OAuth2_Providers in capitals":     {`{"OAuth2_Providers":{}}`, "", "", 1, 1, "misspelt"},
+		"a misspelt oauth2_providers":      {`{"x":1,"oauth_providers":"CANARY","y":2}`, "", "", 1, 1, "but a similar name; correct it"},
+		"oauth2-providers with a dash":     {`{"oauth2-providers":{}}`, "", "", 1, 1, "but a similar name; correct it"},
+		"OAuth2_Providers in capitals":     {`{"OAuth2_Providers":{}}`, "", "", 1, 1, "but a similar name; correct it"},
 		"oauth2_providers is there twice":  {"{\"oauth2_providers\":{},\n\"oauth2_providers\":{}}", "", "oauth2_providers", 2, 1, "is set twice"},
 		"oauth2_providers is a list":       {`{"oauth2_providers":["CANARY"]}`, "", "oauth2_providers", 1, 21, "must be an object of providers by name, not a list"},
 		"oauth2_providers is null":         {`{"oauth2_providers":null}`, "", "oauth2_providers", 1, 21, "not null"},
@@ -148,7 +148,7 @@ func TestAFileMayHoldMoreThanProviders(t *testing.T) {
 	}
 }
 
-func TestTheSeedsFieldsAreLiteralInAFile(t *testing.T) {
+func TestCrewAIsFieldsAreLiteralInAFile(t *testing.T) {
 	t.Setenv("TEST_PARAM", "of-env")
 	providers, err := parse(fileWith(`"client_id":"a{env.ID}","client_secret":"a{b}\\{c}","token_url":"https://idp.example.com/{tenant}","refresh_token":"{",
 		"scope":"{file./x} {","token_request":{"params":{"a":"{env.TEST_PARAM}","b":"os.environ/TEST_PARAM","client":"os.environ/"}}`))

@@ -85,7 +85,7 @@ func (h *HeaderUp) validate(f *faults, place EffectivePlace) {
 	for _, pattern := range h.Delete {
 		name := strings.TrimPrefix(strings.TrimSuffix(pattern, "*"), "*")
 		if !IsHeaderName(name) || strings.Contains(name, "*") {
-			f.add("header_up.delete", "a name must be the name of a header; a * may stand at its beginning and end")
+			f.add("header_up.delete", "invalid header name; use letters, digits and -, and * at its beginning or end")
 			continue
 		}
 		if isConnectionHeader(pattern) {

@@ -90,8 +90,8 @@ func TestHeaderUpChangesNoSharedValues(t *testing.T) {
 
 func TestAWrongHeaderUpIsRefused(t *testing.T) {
 	for name, test := range map[string]struct{ headerUp, field, want string }{
-		"a name that is none":               {`"set":{"A: CANARY":["x"]}`, "header_up.set", "a name must be the name of a header"},
-		"an empty name":                     {`"add":{"":["CANARY"]}`, "header_up.add", "a name must be the name of a header"},
+		"a name that is none":               {`"set":{"A: CANARY":["x"]}`, "header_up.set", "invalid header name"},
+		"an empty name":                     {`"add":{"":["CANARY"]}`, "header_up.add", "invalid header name"},
 		"a header of the connection":        {`"set":{"connection":["CANARY"]}`, "header_up.set.connection", "belongs to the connection"},
 		"Host":                              {`"default":{"Host":["CANARY"]}`, "header_up.default.Host", "belongs to the connection"},
 		"no value":                          {`"set":{"A":[]}`, "header_up.set.A", "has no value"},
@@ -102,11 +102,11 @@ func TestAWrongHeaderUpIsRefused(t *testing.T) {
 		"set and a default":                 {`"set":{"A":["CANARY"]},"default":{"A":["CANARY"]}`, "header_up.default.A", "is in header_up.set too"},
 		"set and deleted":                   {`"set":{"A":["CANARY"]},"delete":["a"]`, "header_up.delete", "a is in header_up.set too"},
 		"a default and deleted":             {`"default":{"A":["CANARY"]},"delete":["A"]`, "header_up.delete", "A is in header_up.default too"},
-		"all headers deleted":               {`"delete":["*"]`, "header_up.delete", "a name must be the name of a header"},
-		"all headers deleted twice":         {`"delete":["**"]`, "header_up.delete", "a name must be the name of a header"},
-		"a star within":                     {`"delete":["CANARY*b"]`, "header_up.delete", "a * may stand at its beginning and end"},
-		"two stars at the end":              {`"delete":["CANARY**"]`, "header_up.delete", "a * may stand at its beginning and end"},
-		"a name to delete that is none":     {`"delete":["CANARY: x"]`, "header_up.delete", "a name must be the name of a header"},
+		"all headers deleted":               {`"delete":["*"]`, "header_up.delete", "invalid header name"},
+		"all headers deleted twice":         {`"delete":["**"]`, "header_up.delete", "invalid header name"},
+		"a star within":                     {`"delete":["CANARY*b"]`, "header_up.delete", "and * at its beginning or end"},
+		"two stars at the end":              {`"delete":["CANARY**"]`, "header_up.delete", "and * at its beginning or end"},
+		"a name to delete that is none":     {`"delete":["CANARY: x"]`, "header_up.delete", "invalid header name"},
 		"the connection deleted":            {`"delete":["transfer-encoding"]`, "header_up.delete", "transfer-encoding belongs to the connection"},
 		"a variable that is not set":        {`"set":{"A":["CANARY{env.UNSET}"]}`, "header_up.set.A", "UNSET is not set"},
 		"a file that is missing":            {`"add":{"A":["{file./missing}"]}`, "header_up.add.A", "/missing cannot be read"},

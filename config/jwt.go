@@ -109,7 +109,7 @@ func (p *Provider) completeJWT(f *faults, r *request) {
 	named := r.jwt.Thumbprint != tokens.ThumbprintNone
 	switch {
 	case j.CertificateFile == "" && (named || j.X5C):
-		f.add("jwt.certificate_file", "is missing: thumbprint and x5c are about a certificate")
+		f.add("jwt.certificate_file", "required by thumbprint and x5c, but missing")
 	case j.CertificateFile != "" && !named && !j.X5C:
 		f.add("jwt.certificate_file", "is not used: set thumbprint or x5c")
 	}
@@ -133,7 +133,7 @@ func (p *Provider) validateJWT(f *faults, r *request) {
 	case secret && !symmetric:
 		f.add("jwt.alg", "must be HS256, HS384 or HS512 for client_secret_jwt")
 	case r.authMethod == tokens.PrivateKeyJWT && symmetric:
-		f.add("jwt.alg", "signs with a secret; private_key_jwt needs another one, such as RS256")
+		f.add("jwt.alg", "must not sign with a secret for private_key_jwt; use one such as RS256")
 	}
 	for _, name := range sorted(j.Header) {
 		field, own := ownHeaders[name]

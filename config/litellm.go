@@ -25,5 +25,5 @@ func liteLLMHint(name string) string {
 	if !slices.Contains(liteLLMProviders, strings.ToLower(name)) {
 		return ""
 	}
-	return "LiteLLM and CrewAI take this name for themselves: their clients have to write openai/" + name + "/MODEL"
+	return "LiteLLM and CrewAI take this name for themselves: their clients must write openai/" + name + "/MODEL"
 }

@@ -46,7 +46,7 @@ func TestProviderNames(t *testing.T) {
 	}
 }
 
-// tokenURLs are the vectors of the seed and more, with what is wrong with them.
+// tokenURLs are wrong token URLs, with what is wrong with them.
 var tokenURLs = map[string]struct{ url, want string }{
 	"an https URL":                           {"https://example.com/token", ""},
 	"capitals":                               {"HTTPS://EXAMPLE.COM/t", ""},
@@ -87,7 +87,7 @@ var tokenURLs = map[string]struct{ url, want string }{
 	"without a scheme, with a port":          {"CANARY.com:443/token", "must begin with https://"},
 	"an address without a scheme":            {"127.0.0.1:8080/CANARY", "must be a URL, such as https://host.example.com/path"},
 	"relative to a scheme":                   {"//CANARY.com/token", "must begin with https://"},
-	"the seed's own wrong URL":               {"not-a-url", "must begin with https://"},
+	"a URL that is one word":                 {"not-a-url", "must begin with https://"},
 	"no host":                                {"https:///CANARY", "has no host"},
 	"a port and no host":                     {"https://:443/CANARY", "has no host"},
 	"no slashes":                             {"https:CANARY.com/token", "has no host"},

@@ -192,8 +192,8 @@ func TestPathsOfVariablesAreRelativeToTheirFile(t *testing.T) {
 	}
 }
 
-// The fields of the seed are literal in its file, a variable in them too.
-func TestAVariableIsLiteralInTheSeedsFields(t *testing.T) {
+// CrewAI's fields are literal in its file, a variable in them too.
+func TestAVariableIsLiteralInCrewAIsFields(t *testing.T) {
 	providers, err := parse(fileWith(`"client_id":"{var.x}","client_secret":"a\\{var.x}","token_url":"https://{var.x}","scope":"os.environ/ID","vars":{"x":"X"},"grant_type":"{var.x}"`))
 	if err != nil {
 		t.Fatal(err)

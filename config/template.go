@@ -73,7 +73,7 @@ var (
 	errUnclosed = errors.New(`a "{" has no "}"; write a literal brace as \{`)
 	errUnknown  = errors.New(`a name in braces must be one of {env.NAME}, {file.PATH}, {json.PATH#MEMBER}, {token.PROVIDER}, {jwt}, {key_fingerprint}, {uuid}, {now}, {now_ms}, {token_url}, {var.NAME}; write a literal brace as \{`)
 	errModel    = errors.New("{model} can stand in base_url only")
-	errNameless = errors.New("a placeholder has no name behind its dot")
+	errNameless = errors.New("a placeholder has no name after its dot")
 	errNeedsJWT = errors.New("{jwt} and {key_fingerprint} need a jwt block")
 	errMember   = errors.New("{json.PATH#MEMBER} needs the path of a file and the name of a member")
 	errPath     = errors.New("a path may hold {env.NAME}, and no other placeholder")

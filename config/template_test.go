@@ -76,9 +76,9 @@ func TestAWrongTemplateIsRefusedAndNotShown(t *testing.T) {
 		"a name that is not known":          {`CANARY{CANARY}`, `write a literal brace as \{`},
 		"Caddy's other placeholders":        {`{http.request.header.CANARY}`, "must be one of"},
 		"an empty name":                     {`CANARY{}`, "must be one of"},
-		"a variable without a name":         {`CANARY{env.}`, "no name behind its dot"},
-		"a file without a name":             {`CANARY{file.}`, "no name behind its dot"},
-		"a token without a name":            {`CANARY{token.}`, "no name behind its dot"},
+		"a variable without a name":         {`CANARY{env.}`, "no name after its dot"},
+		"a file without a name":             {`CANARY{file.}`, "no name after its dot"},
+		"a token without a name":            {`CANARY{token.}`, "no name after its dot"},
 		"a placeholder in another":          {`{env.{env.DIR}CANARY}`, "must be one of"},
 		"a path that is not fixed":          {`{file.{uuid}/CANARY}`, "a path may hold {env.NAME}"},
 		"a variable in a path, not set":     {`{file.{env.UNSET}/CANARY}`, "UNSET is not set"},
@@ -88,7 +88,7 @@ func TestAWrongTemplateIsRefusedAndNotShown(t *testing.T) {
 		"an unclosed brace in a path":       {`{file.{env.DIR/CANARY}`, `write a literal brace as \{`},
 		"a JSON file without a path":        {`{json.#CANARY}`, "needs the path of a file"},
 		"a JSON file that is missing":       {`{json./missing#CANARY}`, "the file /missing cannot be read"},
-		"a preset variable without a name":  {`{var.}CANARY`, "no name behind its dot"},
+		"a preset variable without a name":  {`{var.}CANARY`, "no name after its dot"},
 		"{jwt} with a dot":                  {`{jwt.CANARY}`, "must be one of"},
 		"a member without a name":           {`{json./CANARY#}`, "the name of a member"},
 		"a file without a member":           {`{json./CANARY}`, "the name of a member"},
@@ -106,7 +106,7 @@ func TestAWrongTemplateIsRefusedAndNotShown(t *testing.T) {
 			}
 		})
 	}
-	wantError(t, fault(t, `"client_id":"i","client_secret":"s","token_url":"https://x.com/{token_url}"`), "token_url", "token_url itself")
+	wantError(t, fault(t, `"client_id":"i","client_secret":"s","token_url":"https://x.com/{token_url}"`), "token_url", "refers to itself")
 }
 
 func TestATemplatePrintsNothing(t *testing.T) {

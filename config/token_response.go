@@ -22,7 +22,7 @@ type TokenResponse struct {
 	// Default: `expires_in`, in `seconds`.
 	Expiry []ExpiryRule `json:"expiry,omitempty"`
 
-	// How long a token lives of which nothing says so. Default: `5m`.
+	// Lifetime assumed when neither the response nor the token states one. Default: `5m`.
 	DefaultTTL Duration `json:"default_ttl,omitzero"`
 
 	// The longest life that is believed. Default: `24h`.
@@ -71,6 +71,6 @@ func (t *TokenResponse) validate(f *faults) {
 func checkPlace(f *faults, field, place string) {
 	header, isHeader := strings.CutPrefix(place, "header:")
 	if place == "" || isHeader && !IsHeaderName(header) {
-		f.add(field, "a path is empty, or names no header; write one such as access_token, data.token or header:X-Token")
+		f.add(field, "a path is empty, or has no header name; write one such as access_token, data.token or header:X-Token")
 	}
 }

@@ -136,7 +136,7 @@ func checkHeaderNames(f *faults, field string, headers map[string][]Template) []
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !IsHeaderName(name):
-			f.add(field, "a name must be the name of a header")
+			f.add(field, "invalid header name")
 		case isConnectionHeader(name):
 			f.add(field+"."+name, "belongs to the connection and cannot be set here")
 		case slices.Contains(names, canonical):
@@ -173,7 +173,7 @@ func (p *Provider) validatePlace(f *faults) {
 	}
 	switch place := p.effectivePlace(); {
 	case !IsHeaderName(place.Header):
-		f.add("place.header", "must be the name of a header")
+		f.add("place.header", "must be a header name")
 	case isConnectionHeader(place.Header):
 		f.add("place.header", "%s belongs to the connection: a token in it would not arrive", place.Header)
 	case strings.HasPrefix(place.Prefix, osEnviron) || strings.Contains(place.Prefix, "{"):

@@ -58,7 +58,7 @@ func TestAWrongProviderIsRefused(t *testing.T) {
 		"a brace in a parameter that hides": {validFields + `,"token_request":{"params":{"x=CANARY&":"{"}}`, "token_request.params.(a name of 9 bytes)", `write a literal brace as \{`},
 		"two proofs of identity":            {validFields + `,"token_request":{"params":{"client_assertion":"CANARY"}}`, "token_request.params.client_assertion", "a second time; set auth_method none"},
 
-		"a header that is none":                 {validFields + `,"token_request":{"headers":{"X: CANARY":["x"]}}`, "token_request.headers", "a name must be the name of a header"},
+		"a header that is none":                 {validFields + `,"token_request":{"headers":{"X: CANARY":["x"]}}`, "token_request.headers", "invalid header name"},
 		"a header of the connection":            {validFields + `,"token_request":{"headers":{"host":["CANARY"]}}`, "token_request.headers.host", "belongs to the connection"},
 		"a header in two spellings":             {validFields + `,"token_request":{"headers":{"X-A":["CANARY"],"x-a":["CANARY"]}}`, "token_request.headers.x-a", "is set twice, in different spellings"},
 		"a header without a value":              {validFields + `,"token_request":{"headers":{"X-A":[]}}`, "token_request.headers.X-A", "has no value"},
@@ -76,8 +76,8 @@ func TestAWrongProviderIsRefused(t *testing.T) {
 		"too many retries":                      {validFields + `,"token_request":{"retries":11}`, "token_request.retries", "must be from 0 to 10"},
 		"a status that is a success":            {validFields + `,"token_request":{"retry_on":[404,200,201]}`, "token_request.retry_on", "from 400 to 599"},
 		"a status beyond all":                   {validFields + `,"token_request":{"retry_on":[600]}`, "token_request.retry_on", "from 400 to 599"},
-		"a place without a header name":         {validFields + `,"place":{"header":"CANARY: x"}`, "place.header", "must be the name of a header"},
-		"a place that is a placeholder":         {validFields + `,"place":{"header":"os.environ/CANARY"}`, "place.header", "must be the name of a header"},
+		"a place without a header name":         {validFields + `,"place":{"header":"CANARY: x"}`, "place.header", "must be a header name"},
+		"a place that is a placeholder":         {validFields + `,"place":{"header":"os.environ/CANARY"}`, "place.header", "must be a header name"},
 		"a place that is not forwarded":         {validFields + `,"place":{"header":"proxy-authorization"}`, "place.header", "Proxy-Authorization belongs to the connection"},
 		"a placeholder in the prefix":           {validFields + `,"place":{"prefix":"{env.CANARY} "}`, "place.prefix", "is taken literally"},
 		"a variable as prefix":                  {validFields + `,"place":{"prefix":"os.environ/CANARY"}`, "place.prefix", "is taken literally"},
@@ -98,7 +98,7 @@ func TestAWrongProviderIsRefused(t *testing.T) {
 		"a query with a letter that no URL has": {validFields + `,"place":{"query":"CANARY\u00e4"}`, "place.query", "must be the plain name"},
 		"a refresh token for nothing else":      {`"client_id":"i","token_url":"https://x.com","auth_method":"none","grant_type":"refresh_token"`, "grant_type", "refresh_token needs the field refresh_token"},
 		"a token of nobody":                     {validFields + `,"token_request":{"params":{"x":"{token.q}"}}`, "token_request.params.x", "{token.q}: no provider of this name is declared"},
-		"{token_url} without a token_url":       {`"client_id":"i","client_secret":"s","token_url":"{CANARY}","token_request":{"params":{"x":"{token_url}"}}`, "token_url", "{token_url} stands for a token_url that is missing or wrong"},
+		"{token_url} without a token_url":       {`"client_id":"i","client_secret":"s","token_url":"{CANARY}","token_request":{"params":{"x":"{token_url}"}}`, "token_url", "{token_url} needs a token_url that is valid"},
 		"a file that is missing":                {validFields + `,"token_request":{"params":{"x":"CANARY{file./missing}"}}`, "token_request.params.x", "the file /missing cannot be read"},
 		"a file that is missing with a token":   {validFields + `,"token_request":{"params":{"x":"{token.p}{file./missing}"}}`, "token_request.params.x", "the file /missing cannot be read"},
 	} {

@@ -57,7 +57,7 @@ func (p *Provider) value(f *faults, environment Environment, field string, parse
 // and the other provider's own error where {token.PROVIDER} fails.
 func (v *value) Read(ctx context.Context) (tokens.Secret, error) {
 	if v.circular {
-		return tokens.Secret{}, v.broken(errCircle(v.field))
+		return tokens.Secret{}, v.broken(errCircle)
 	}
 	var b strings.Builder
 	for _, p := range v.parts {
@@ -78,7 +78,7 @@ func (v *value) Read(ctx context.Context) (tokens.Secret, error) {
 func (v *value) part(ctx context.Context, p part) (string, error) {
 	switch r := v.request; {
 	case p.kind == partTokenURL && r.tokenURL == nil:
-		return "", v.broken(errors.New("{token_url} stands for a token_url that is missing or wrong"))
+		return "", v.broken(errors.New("{token_url} needs a token_url that is valid"))
 	case p.kind == partTokenURL:
 		address, err := r.tokenURL.Read(ctx)
 		return address.Reveal(), err

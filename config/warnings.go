@@ -19,7 +19,7 @@ var secretParameters = []string{
 	"password", "secret", "subject_token", "x-api-key", "x-auth-token",
 }
 
-const literalSecret = "the secret stands in the configuration, where whoever can read that sees it: use {env.NAME}, {file.PATH} or a _file field"
+const literalSecret = "the secret stands in the configuration, and whoever can read that can read it: use {env.NAME}, {file.PATH} or a _file field"
 
 // warnings lists what works and is a risk: a token URL or a base_url without TLS,
 // secrets that stand in the configuration itself, and variables that end with a
