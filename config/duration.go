@@ -22,8 +22,8 @@ var (
 	errShortDuration = errors.New(`must be at least 1ms; a number without a unit counts nanoseconds: write a duration such as "15s"`)
 )
 
-// CheckDuration refuses a time span under 1 ms, for fields that Caddy's own type
-// of durations reads.
+// CheckDuration returns an error for a time span under 1 ms. It is for fields that
+// Caddy's type of durations reads.
 func CheckDuration(d time.Duration) error {
 	if d < minDuration {
 		return errShortDuration
@@ -59,7 +59,7 @@ func parseDuration(text string) (time.Duration, error) {
 // MarshalText writes a duration.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// A Skew is a Duration, or "0": none at all.
+// A Skew is a Duration, or "0" for none.
 type Skew Duration
 
 // UnmarshalText reads "0" in any unit, or a duration.

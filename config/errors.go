@@ -35,8 +35,8 @@ func (e *ConfigurationError) Error() string {
 // Unwrap returns the cause.
 func (e *ConfigurationError) Unwrap() error { return e.Err }
 
-// A ValidationError says that a token_url, a base_url or a scope is not of the form that
-// it must have. It has the fields of a ConfigurationError, and never shows the value.
+// A ValidationError says that a token_url, a base_url or a scope has a wrong form. It has
+// the fields of a ConfigurationError, and never shows the value.
 type ValidationError ConfigurationError
 
 func (e *ValidationError) Error() string { return (*ConfigurationError)(e).Error() }
@@ -59,8 +59,8 @@ func describe(at position, provider, field string, err error) string {
 	return b.String()
 }
 
-// A position is a place in a configuration file. The zero position is that of
-// a field that comes from elsewhere.
+// A position is a place in a configuration file, zero for a field that was not read
+// from one.
 type position struct {
 	file         string
 	line, column int
@@ -85,7 +85,7 @@ func (p *Provider) Locate(field, file string, line int) {
 	p.origin[field] = position{file: file, line: line}
 }
 
-// where finds a field's position, or that of the nearest one around it.
+// where finds the position of a field, or of the nearest field around it.
 func (p *Provider) where(field string) position {
 	if p == nil {
 		return position{}

@@ -67,10 +67,10 @@ func (n node) repeated() (name string, found bool) {
 	return "", false
 }
 
-// JSONString is the JSONTemplate of one template.
+// JSONString makes a JSON string of a template.
 func JSONString(t Template) JSONTemplate { return marshal(string(t)) }
 
-// JSONList is the JSONTemplate of a list of templates.
+// JSONList makes a JSON list of templates.
 func JSONList(list ...Template) JSONTemplate {
 	texts := make([]string, len(list))
 	for i, t := range list {
@@ -140,7 +140,7 @@ type structure struct {
 	shape string
 }
 
-// newStructure parses a JSONTemplate. It is nil if there is none, or nonsense.
+// newStructure parses a JSONTemplate. It is nil if there is none, or if that is wrong.
 func newStructure(t JSONTemplate, read func(parse func() ([]part, error)) *value) *structure {
 	if len(t) == 0 {
 		return nil

@@ -35,7 +35,7 @@ type JWT struct {
 	// Web Key, else none.
 	KeyID Template `json:"key_id,omitempty"`
 
-	// A file that holds the certificate of the key, PEM, its chain behind it.
+	// A PEM file that holds the certificate of the key, followed by its chain.
 	CertificateFile Path `json:"certificate_file,omitempty"`
 
 	// How the JWT names the certificate: `x5t#S256` (RFC 7515 §4.1.8), `x5t`
@@ -46,7 +46,7 @@ type JWT struct {
 	// Default: no.
 	X5C bool `json:"x5c,omitempty"`
 
-	// Further claims by name, or others in place of those that it has by itself:
+	// Further claims by name, or other values for those that are set by default:
 	// any JSON. An empty one leaves the claim out; `{now}` alone is a number.
 	Claims map[string]JSONTemplate `json:"claims,omitempty"`
 
@@ -61,10 +61,11 @@ type JWT struct {
 	// Default: `s`.
 	ExpUnit Template `json:"exp_unit,omitempty"`
 
-	// How long before now `iat` is, for servers whose clock is behind: they refuse a
-	// JWT of the future. In the claims `iat` and `nbf`, `{now}` and `{now_ms}` are as
-	// long before now; a time of your own is taken as it is. `exp` counts from `iat`,
-	// so a JWT is valid for `ttl` less this. `0` for none, at most `1h`. Default: `10s`.
+	// How far `iat` lies before now, for servers whose clock is slow: they refuse a
+	// JWT from the future. In the claims `iat` and `nbf`, `{now}` and `{now_ms}` are
+	// earlier by the same time; any other value is used as it is. `exp` counts from
+	// `iat`, so a JWT is valid for `ttl` minus this. `0` for none, at most `1h`.
+	// Default: `10s`.
 	IatSkew *Skew `json:"iat_skew,omitempty"`
 }
 

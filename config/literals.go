@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// ValidateLiterals finds what is wrong with a provider whatever the environment
-// holds, and whatever another declaration adds to it: it reads no variable and
-// no file, and misses no field. An adapter can use it, which may run on another
-// machine than the server; Resolve finds the rest. The error joins a
-// *ConfigurationError or *ValidationError for each fault.
+// ValidateLiterals finds the faults of a provider that neither the environment nor
+// another declaration of the provider can correct. It reads no variables and no files, and
+// requires no field, so that an adapter can call it on another machine than the server;
+// Resolve finds the rest. The error joins a *ConfigurationError or *ValidationError for
+// each fault.
 func (p *Provider) ValidateLiterals(name string) error {
 	f := &faults{provider: p, name: name, partial: true}
 	expanded := p.expandWith(f, noEnvironment())

@@ -5,17 +5,16 @@ import (
 	"strings"
 )
 
-// UnknownField is the error about a field that there is not, within
-// another field if that is not empty. It guesses which of the known ones was
-// meant.
+// UnknownField returns the error about an unknown field, which is in another field
+// unless within is empty. It suggests the known field that was probably meant.
 func UnknownField(provider, within, name string, known []string) error {
 	return &ConfigurationError{Provider: provider, Field: join(within, shownName(name)), Err: unknownField(name, known)}
 }
 
 func unknownField(name string, known []string) error { return UnknownName("field", name, known) }
 
-// UnknownName is the error about a name that there is not, of a kind such as
-// "field". It guesses which of the known ones was meant, or lists them.
+// UnknownName returns the error about an unknown name of a kind such as "field". It
+// suggests the known name that was probably meant, or lists them all.
 func UnknownName(kind, name string, known []string) error {
 	if guess := Nearest(name, known); guess != "" {
 		return fmt.Errorf("unknown %s; did you mean %s?", kind, guess)
@@ -23,9 +22,8 @@ func UnknownName(kind, name string, known []string) error {
 	return fmt.Errorf("unknown %s; known are %s", kind, strings.Join(known, ", "))
 }
 
-// Nearest finds the known name that a misspelt one most probably means: at most
-// two letters away, or the same but for case and separators. It is empty if none
-// is near.
+// Nearest returns the known name that a misspelt one probably means: it differs in at
+// most two letters, case and separators aside. It is empty if no name is near.
 func Nearest(name string, known []string) string {
 	best, bestDistance := "", 3
 	if len(name) > 64 {

@@ -16,11 +16,11 @@ type Preset struct {
 	Description string `json:"description"`
 	// Vars are its variables, which stand for {var.NAME} in the provider.
 	Vars map[string]PresetVar `json:"vars"`
-	// Fields are the fields of a provider that have to be set besides,
+	// Fields are the fields of a provider that must be set as well,
 	// OptionalFields those that may be.
 	Fields         []string `json:"fields"`
 	OptionalFields []string `json:"optional_fields"`
-	// Unverified says which of the facts behind it nobody has checked.
+	// Unverified says which of its facts nobody has checked.
 	Unverified string `json:"unverified"`
 	// Provider are the defaults.
 	Provider *Provider `json:"-"`
@@ -39,7 +39,7 @@ type PresetVar struct {
 	Secret bool `json:"secret"`
 }
 
-// Needed reports whether the variable has to be set.
+// Needed reports whether the variable must be set.
 func (v PresetVar) Needed() bool { return v.Default == "" && !v.Optional }
 
 //go:embed presets.json
@@ -72,7 +72,7 @@ func parsePresets(content []byte) (map[string]*Preset, error) {
 	return all, nil
 }
 
-// FindPreset returns a preset. The error guesses which one was meant.
+// FindPreset returns a preset. The error suggests the one that was probably meant.
 func FindPreset(name string) (*Preset, error) {
 	if preset := Presets()[name]; preset != nil {
 		return preset, nil

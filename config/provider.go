@@ -27,26 +27,26 @@ import (
 // What is unset, empty or unreadable is an error.
 type Provider struct {
 	// The client's identifier at the authorization server (RFC 6749 §2.2).
-	// Required, unless `source` or `preset` makes it needless, or `auth_method` is
-	// `none` and `grant_type` another than `client_credentials`.
+	// Required, unless `source` or `preset` makes it unnecessary, or `auth_method` is
+	// `none` and `grant_type` is not `client_credentials`.
 	ClientID Template `json:"client_id,omitempty"`
 
 	// The client's secret (RFC 6749 §2.3.1). Required, unless `auth_method`, `source`
-	// or `preset` makes it needless. Refer to it by `{env.NAME}` or `{file.PATH}`: a literal secret
+	// or `preset` makes it unnecessary. Refer to it by `{env.NAME}` or `{file.PATH}`: a literal secret
 	// can be read by everyone who can read the configuration.
 	ClientSecret Template `json:"client_secret,omitempty"`
 
 	// The token endpoint (RFC 6749 §3.2): an `https` URL. An `http` URL works,
 	// and is warned about unless its host is loopback, because the secret
-	// travels in the clear. Required, unless `source` or `preset` makes it needless.
+	// is sent unencrypted. Required, unless `source` or `preset` makes it unnecessary.
 	TokenURL Template `json:"token_url,omitempty"`
 
 	// What to ask for: scopes separated by single spaces (RFC 6749 §3.3).
 	// Default: none, no `scope` is sent.
 	Scope Template `json:"scope,omitempty"`
 
-	// A refresh token (RFC 6749 §6). It is used first; one that the server gives in
-	// its place is kept in Caddy's storage; if the server refuses
+	// A refresh token (RFC 6749 §6). It is used first; one that the server returns
+	// instead of it is kept in Caddy's storage; if the server refuses
 	// it, client credentials are used, unless `grant_type` is `refresh_token`.
 	// Default: none.
 	RefreshToken Template `json:"refresh_token,omitempty"`
@@ -67,8 +67,8 @@ type Provider struct {
 	// How the client proves its identity (RFC 6749 §2.3):
 	// `client_secret_post` sends client_id and client_secret as parameters,
 	// `client_secret_basic` in the Authorization header, form-encoded as the
-	// RFC wants it, `client_secret_basic_raw` the same without that encoding,
-	// for servers that do not undo it, `client_secret_jwt` and `private_key_jwt` a
+	// RFC requires, `client_secret_basic_raw` the same without that encoding,
+	// for servers that do not decode it, `client_secret_jwt` and `private_key_jwt` a
 	// JWT that is signed with the secret or with the key of `jwt` (RFC 7523 §2.2),
 	// `tls_client_auth` the client_id, which the client certificate of
 	// `token_request.transport` proves (RFC 8705), `none` the client_id alone, if
@@ -80,22 +80,22 @@ type Provider struct {
 	GrantType Template `json:"grant_type,omitempty"`
 
 	// Where tokens come from: `request` asks the token endpoint, `self_signed`
-	// makes the JWT that `jwt` signs the token, `file /run/token` reads a token that
-	// something else keeps in that file. Default: `request`.
+	// uses the JWT that `jwt` signs as the token, `file /run/token` reads a token that
+	// another program keeps in that file. Default: `request`.
 	Source Source `json:"source,omitempty"`
 
 	// What else shapes the token request.
 	TokenRequest TokenRequest `json:"token_request,omitzero"`
 
-	// Where the token endpoint's answer holds the token and its end.
+	// Where the token endpoint's response holds the token and when it expires.
 	TokenResponse TokenResponse `json:"token_response,omitzero"`
 
 	// What signs assertions, or tokens.
 	JWT JWT `json:"jwt,omitzero"`
 
-	// How long before its end a token is replaced: a duration such as `5m`, of
-	// which at most half the token's life counts, or `auto`: 20 % of the
-	// token's life, at least 60 s, at most half its life, ± 10 % (half: up to 10 % more).
+	// How long before it expires a token is replaced: a duration such as `5m`, but at
+	// most half of the token's lifetime, or `auto`: 20 % of the lifetime, at least
+	// 60 s, at most half of it, ± 10 % (half: up to 10 % more).
 	// Default: `auto`.
 	RefreshBefore RefreshBefore `json:"refresh_before,omitzero"`
 
@@ -108,7 +108,7 @@ type Provider struct {
 	// none, requests go to the static upstream of `reverse_proxy`.
 	BaseURL Template `json:"base_url,omitempty"`
 
-	// The models that it offers, by the name that clients use behind
+	// The models that it offers, by the name that clients use after
 	// `<provider>/`. With at least one model, others are refused; `*` stands for
 	// any other. Default: none, every model is forwarded.
 	Models map[string]Model `json:"models,omitempty"`
@@ -124,15 +124,15 @@ type Provider struct {
 	Transport json.RawMessage `json:"transport,omitempty"`
 
 	// Where the token goes on LLM requests.
-	// Default: `Authorization`, behind `Bearer `.
+	// Default: the header `Authorization`, with the prefix `Bearer `.
 	Place Place `json:"place,omitzero"`
 
 	// Headers of LLM requests that accompany the token.
 	HeaderUp HeaderUp `json:"header_up,omitzero"`
 
 	// A named set of defaults for one kind of provider, such as `azure_openai`;
-	// `caddy oauth2-llm presets` lists them. Every field can still be set. Default:
-	// none.
+	// `caddy oauth2-llm presets` lists them. Every field can be overridden.
+	// Default: none.
 	Preset string `json:"preset,omitempty"`
 
 	// The variables of the preset by name, which stand for `{var.NAME}`.
@@ -147,15 +147,15 @@ type Provider struct {
 // A TokenRequest is what shapes the request to the token endpoint, besides the
 // client's credentials, grant and scope.
 type TokenRequest struct {
-	// Further parameters by name, such as `audience` or `resource`. An empty one takes
-	// away that of a preset.
+	// Further parameters by name, such as `audience` or `resource`. An empty one
+	// removes the preset's.
 	Params map[string]Template `json:"params,omitempty"`
 
 	// Headers by name.
 	Headers map[string][]Template `json:"headers,omitempty"`
 
-	// A JSON object of further parameters, which may nest. It needs the encoding
-	// `json`, which is the default then.
+	// A JSON object of further parameters, nested ones too. It needs the encoding
+	// `json`, which then is the default.
 	Body JSONTemplate `json:"body,omitempty"`
 
 	// The HTTP method: `POST`, `GET`, `PUT` or `PATCH`. Default: `POST`.
@@ -186,7 +186,7 @@ type TokenRequest struct {
 // isSet reports whether anything is configured.
 func (t *TokenRequest) isSet() bool { return !reflect.ValueOf(*t).IsZero() }
 
-// A Model is a model that a provider offers, and what differs for it.
+// A Model is a model that a provider offers, with the settings that differ for it.
 type Model struct {
 	// The name by which the provider knows the model. Default: the name by which
 	// clients know it.
@@ -204,7 +204,7 @@ type Place struct {
 	// The header's name. Default: `Authorization`.
 	Header string `json:"header,omitempty"`
 
-	// What stands before the token, taken literally, its trailing space too.
+	// The text before the token, taken literally, including its trailing space.
 	// Default: `Bearer ` in `Authorization`, nothing in other headers.
 	Prefix *string `json:"prefix,omitempty"`
 
@@ -230,8 +230,8 @@ func (p *Provider) effectivePlace() EffectivePlace {
 	return place
 }
 
-// An EffectivePlace is a header and what stands before the token in it, or a
-// query parameter.
+// An EffectivePlace is where the token goes, with defaults filled in: a header and the
+// text before the token in it, or a query parameter.
 type EffectivePlace struct{ Header, Prefix, Query string }
 
 // effectiveRetries is the number of attempts after the first. A key or a token

@@ -63,7 +63,7 @@ func withoutPath(err error) error {
 }
 
 // readValueFile reads a file that is a value. The newline that editors and
-// `echo` put at its end is no part of it.
+// `echo` put at its end is not part of it.
 func readValueFile(path string) (string, error) {
 	content, err := readRegular(path)
 	if err != nil {

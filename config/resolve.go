@@ -46,9 +46,9 @@ type Resolved struct {
 	request *request
 }
 
-// Resolve resolves providers. Their {token.PROVIDER} may name each other, and those that
-// are known, which were resolved before. It reads variables and files, and touches no
-// network. The error joins a *ConfigurationError or *ValidationError for each fault:
+// Resolve resolves providers. Their {token.PROVIDER} may name each other and the known
+// providers, which were resolved before. It reads variables and files, and does not use
+// the network. The error joins a *ConfigurationError or *ValidationError for each fault:
 // missing fields, fields that contradict each other, values that break a rule, variables
 // and files that are unset, empty or unreadable, and providers that need each other's
 // tokens in a circle.

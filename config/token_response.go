@@ -8,8 +8,8 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
-// A TokenResponse says where the token endpoint's answer holds the token, and
-// when that ends. Places are gjson paths, such as `data.token`, or names of
+// A TokenResponse says where the token endpoint's response holds the token, and
+// when that expires. Places are gjson paths, such as `data.token`, or names of
 // headers, such as `header:X-Subject-Token`.
 type TokenResponse struct {
 	// Where the token is; the first place that holds something counts.
@@ -25,7 +25,7 @@ type TokenResponse struct {
 	// Lifetime assumed when neither the response nor the token states one. Default: `5m`.
 	DefaultTTL Duration `json:"default_ttl,omitzero"`
 
-	// The longest life that is believed. Default: `24h`.
+	// The longest lifetime; a longer one is cut to it. Default: `24h`.
 	MaxTTL Duration `json:"max_ttl,omitzero"`
 }
 

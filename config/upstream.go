@@ -62,9 +62,9 @@ func (b BaseURLs) All(yield func(*BaseURL) bool) {
 	}
 }
 
-// Of returns the base URL of a model, by the name that clients use: its own, that of
-// AnyModel for one that is not listed, or that of the provider. It is nil if there
-// is none. A request without a model has that of the provider.
+// Of returns the base URL of a model, by the name that clients use: its own, else
+// AnyModel's if the model is not listed, else the provider's. It is nil if none is set.
+// A request without a model uses the provider's.
 func (b BaseURLs) Of(model string) *BaseURL {
 	if own, listed := b.Models[model]; listed {
 		return own

@@ -30,7 +30,7 @@ type value struct {
 // its values.
 func (value) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redacted) }
 
-// value parses one value. It is nil if nothing is configured, or nonsense.
+// value parses one value. It is nil if nothing is configured, or if that is wrong.
 func (p *Provider) value(f *faults, environment Environment, field string, parse func() ([]part, error), r *request) *value {
 	parts, err := parse()
 	for _, part := range parts {
