@@ -51,7 +51,7 @@ func (all requests) checkTokens(names ...string) []error {
 			next := reference.provider
 			switch start := slices.Index(chain, next); {
 			case all[next] == nil:
-				errs = append(errs, all[name].misconfigured(reference.field, errNotDeclared(next)))
+				errs = append(errs, all[name].misconfigured(reference.field, all.notDeclared(next)))
 			case start >= 0:
 				circle := append(slices.Clone(chain[start:]), next)
 				errs = append(errs, all[name].misconfigured(reference.field,
@@ -66,6 +66,14 @@ func (all requests) checkTokens(names ...string) []error {
 		follow(name, nil)
 	}
 	return errs
+}
+
+// notDeclared is the error about a {token.PROVIDER} that names no provider.
+func (all requests) notDeclared(name string) error {
+	if guess := Nearest(name, sorted(all)); guess != "" {
+		return fmt.Errorf("{token.%s}: no provider of this name is declared; did you mean %s?", shownName(name), shownName(guess))
+	}
+	return fmt.Errorf("{token.%s}: no provider of this name is declared", shownName(name))
 }
 
 // errCircle is about a value that could never be read.

@@ -34,6 +34,7 @@ func TestProvidersThatNeedEachOthersTokensAreRefused(t *testing.T) {
 		"two circles":                     {map[string][]string{"a": {"a"}, "b": {"b"}}, []string{"a → a", "b → b"}},
 		"two circles through one":         {map[string][]string{"a": {"b", "c"}, "b": {"a"}, "c": {"a"}}, []string{"a → b → a", "a → c → a"}},
 		"nobody's":                        {map[string][]string{"a": {"z"}}, []string{"provider a: token_request.params.x0: {token.z}: no provider of this name is declared"}},
+		"nobody's, with a similar name":   {map[string][]string{"a": {"gatway"}, "gateway": nil}, []string{"{token.gatway}: no provider of this name is declared; did you mean gateway?"}},
 		"nobody's, found on two ways":     {map[string][]string{"a": {"c"}, "b": {"c"}, "c": {"z"}}, []string{"provider c: token_request.params.x0: {token.z}"}},
 		"nobody's, with a name to hide":   {map[string][]string{"a": {"z z"}}, []string{"{token.(a name of 3 bytes)}: no provider"}},
 		"a circle and nobody's, together": {map[string][]string{"a": {"a", "z"}}, []string{"a → a", "{token.z}"}},

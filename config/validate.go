@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
@@ -192,9 +191,4 @@ func (p *Provider) validateQueryPlace(f *faults) {
 	case strings.ContainsFunc(p.Place.Query, func(r rune) bool { return r <= ' ' || r >= 0x7F || strings.ContainsRune("&=#+%;{}", r) }):
 		f.add("place.query", "must be the plain name of a query parameter")
 	}
-}
-
-// errNotDeclared says that a {token.…} leads nowhere.
-func errNotDeclared(name string) error {
-	return fmt.Errorf("{token.%s}: no provider of this name is declared", shownName(name))
 }
