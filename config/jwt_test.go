@@ -55,7 +55,7 @@ func TestAWrongJWTIsRefused(t *testing.T) {
 		"an RSA key for EdDSA":              {signer + `"alg":"EdDSA","key_file":"<rsa>"}`, "jwt.key_file", "needs an Ed25519 key"},
 		"a public key":                      {signer + `"alg":"RS256","key_file":"<public>"}`, "jwt.key_file", "<public> is a public key; signing needs the private one"},
 		"a public JSON Web Key":             {signer + `"alg":"RS256","key_file":"<public-jwk>"}`, "jwt.key_file", "is a public key"},
-		"JSON that is no key":               {signer + `"alg":"RS256","key_file":"<account>"}`, "jwt.key_file", "is JSON, but no JSON Web Key"},
+		"JSON that is no key":               {signer + `"alg":"RS256","key_file":"<account>"}`, "jwt.key_file", "is JSON, but not a JSON Web Key"},
 		"a file that holds no key":          {signer + `"alg":"RS256","key_file":"<nothing>"}`, "jwt.key_file", "<nothing> must be a private key"},
 		"a certificate as key":              {signer + `"alg":"RS256","key_file":"<certificate>"}`, "jwt.key_file", "must be a private key"},
 		"a literal other than a key":        {signer + `"alg":"RS256","key":"CANARY"}`, "jwt.key", "must be a private key"},
