@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/credentials"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
@@ -15,16 +17,16 @@ import (
 // not see the token. Header, place and token of a provider without a
 // base_url are set here; those of one with a base_url are for the transport to
 // set, where no other module sees them.
-func (h *Handler) dress(r *http.Request, l *lease, q *query, holder keyHolder) (*http.Request, error) {
+func (h *Handler) dress(r *http.Request, l *lease, q *query, holder clientkey.Holder) (*http.Request, error) {
 	to := &l.route.target
 	p := to.provider
 	filter := h.filters[p.name]
 	copied := r.WithContext(l)
-	copied.Header = filter.header(r.Header, 2+len(p.headerUp.Set))
-	holder.remove(copied.Header)
-	onlyWebSocket(copied.Method, copied.Header)
+	copied.Header = filter.Header(r.Header, 2+len(p.headerUp.Set))
+	holder.Remove(copied.Header)
+	credentials.OnlyWebSocket(copied.Method, copied.Header)
 	undress(copied, l.earlier)
-	setQuery(copied, filter.query(copied.URL.RawQuery))
+	setQuery(copied, filter.Query(copied.URL.RawQuery))
 	if err := l.rename(copied, q); err != nil {
 		return nil, requestProblem(err)
 	}
@@ -50,12 +52,12 @@ func (h *Handler) dress(r *http.Request, l *lease, q *query, holder keyHolder) (
 
 // passOn copies a request that goes to no provider, without the client's key of
 // this gateway.
-func (h *Handler) passOn(r *http.Request, l *lease, holder keyHolder) (*http.Request, error) {
+func (h *Handler) passOn(r *http.Request, l *lease, holder clientkey.Holder) (*http.Request, error) {
 	copied := r.WithContext(l)
 	copied.Header = r.Header.Clone()
-	holder.remove(copied.Header)
-	removeOverrides(copied.Header)
-	onlyWebSocket(copied.Method, copied.Header)
+	holder.Remove(copied.Header)
+	credentials.RemoveOverrides(copied.Header)
+	credentials.OnlyWebSocket(copied.Method, copied.Header)
 	undress(copied, l.earlier)
 	if copied.Method == http.MethodConnect {
 		l.message.Tunnel(copied, false)
@@ -136,7 +138,7 @@ func (to *target) aim(out *http.Request, w *walk) {
 // and what a client may have made up: none of it is a provider's business.
 func hideGateway(header http.Header) {
 	for name := range header {
-		switch field := canonicalField(name); {
+		switch field := credentials.CanonicalField(name); {
 		case field == "Via", field == "Forwarded", field == "X-Real-Ip", strings.HasPrefix(field, "X-Forwarded-"):
 			delete(header, name)
 		}

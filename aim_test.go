@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -110,6 +111,36 @@ func TestATargetIsAimedAtOnACopy(t *testing.T) {
 			}
 			if r.URL.String() != "http://gateway.test/v1/chat/completions?a=1" {
 				t.Errorf("the request of reverse_proxy goes to %s", r.URL)
+			}
+		})
+	}
+}
+
+func TestOnlyAGetOpensAWebSocket(t *testing.T) {
+	h := mustHandler(t, threeProviders(newTokenEndpoint(t).URL), `{"unknown_model":"pass","client_keys":{"mini":{"key":"key-mini","models":["a/small"]},"all":{"key":"key-all"}}}`)
+	for name, test := range map[string]struct {
+		method, target, key, body string
+		want                      bool
+	}{
+		"a realtime session":                  {"GET", "/v1/realtime?model=a/small", "key-mini", "", true},
+		"a POST of the one model of a key":    {"POST", "/v1/responses", "key-mini", `{"model":"a/small"}`, false},
+		"a POST of any model":                 {"POST", "/v1/responses", "key-all", `{"model":"a/gpt-4o"}`, false},
+		"another method":                      {"DELETE", "/v1/realtime?model=a/small", "key-all", "", false},
+		"a session that is passed on":         {"GET", "/v1/realtime?model=nobody/m", "key-all", "", true},
+		"a POST that is passed on":            {"POST", "/v1/responses", "key-all", `{"model":"nobody/m"}`, false},
+		"a method in letters of another case": {"get", "/v1/realtime?model=a/gpt-4o", "key-all", "", false},
+		"a HEAD":                              {"HEAD", "/v1/realtime?model=a/gpt-4o", "key-all", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(test.method, test.target, strings.NewReader(test.body))
+			r.Header = http.Header{"X-Api-Key": {test.key}, "Content-Type": {"application/json"}, "Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+			forwarded, w := serve(t, h, r)
+			if forwarded == nil {
+				t.Fatalf("it is answered %d %s", w.Code, w.Body)
+			}
+			upgrade, connection := len(forwarded.Header["Upgrade"]) == 1, len(forwarded.Header["Connection"]) == 1
+			if upgrade != test.want || connection != test.want {
+				t.Errorf("the header is %q", forwarded.Header)
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/credentials"
 )
 
 // An answerWriter passes an answer on to the client without what an LLM echoes of
@@ -64,8 +65,8 @@ func (w *answerWriter) clean() {
 	}
 	header := w.Header()
 	for name, values := range header {
-		field := canonicalField(textproto.CanonicalMIMEHeaderKey(strings.TrimPrefix(name, http.TrailerPrefix)))
-		if slices.Contains(keyFields[:], field) || p.place.Query == "" && field == canonicalField(p.place.Header) || w.echoes(values) {
+		field := credentials.CanonicalField(textproto.CanonicalMIMEHeaderKey(strings.TrimPrefix(name, http.TrailerPrefix)))
+		if slices.Contains(credentials.KeyFields[:], field) || p.place.Query == "" && field == credentials.CanonicalField(p.place.Header) || w.echoes(values) {
 			delete(header, name)
 		}
 	}

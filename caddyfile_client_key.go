@@ -1,5 +1,9 @@
 package oauth2llm
 
+import (
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
+)
+
 import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 // unmarshalClientKey parses a client and its keys. Its errors show none of the
@@ -18,7 +22,7 @@ func (h *Handler) unmarshalClientKey(d *caddyfile.Dispenser) error {
 	if _, ok := h.ClientKeys[name]; ok {
 		return d.Errf("client_key %s is already specified; write all of its keys into one line", name)
 	}
-	key := ClientKey{Key: make(KeyValues, 0, len(arguments)-1)}
+	key := ClientKey{Key: make(clientkey.Values, 0, len(arguments)-1)}
 	for _, argument := range arguments[1:] {
 		key.Key = append(key.Key, template(d, argument))
 	}

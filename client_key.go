@@ -1,11 +1,6 @@
 package oauth2llm
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/oauth2llm/caddy-oauth2-llm/config"
-)
+import "github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
 
 // A ClientKey is what a client of the gateway presents to be known. It has
 // nothing to do with the credentials of providers.
@@ -32,40 +27,10 @@ type ClientKey struct {
 	// lines mean nothing, and nothing is a comment. An empty or unset value, a line
 	// break in any other value, white space around a key, a control character and a
 	// byte order mark are errors.
-	Key KeyValues `json:"key"`
+	Key clientkey.Values `json:"key"`
 
 	// The models that this client may use: `<provider>/<model>`, in which `*`
 	// stands for anything. A request without a model needs a pattern that ends in
 	// `/*` for its provider. Default: all.
 	Models []string `json:"models,omitempty"`
-}
-
-// isExposed reports whether a key itself stands in the configuration. The hash of
-// one is of no use to whoever reads it.
-func (c ClientKey) isExposed() bool {
-	return slices.ContainsFunc(c.Key, func(value config.Template) bool {
-		return value.IsLiteral() && !strings.HasPrefix(string(value), hashPrefix)
-	})
-}
-
-// hasFile reports whether keys come from a file.
-func (c ClientKey) hasFile() bool { return slices.ContainsFunc(c.Key, config.Template.HasFile) }
-
-// A clientKey is a client that is known by its keys.
-type clientKey struct {
-	name string
-	// placeholder is the name as placeholders hold it.
-	placeholder any
-	// models are the patterns of what it may use, nil for all.
-	models []string
-}
-
-// mayUse reports whether a client may use a model of a provider. Without a
-// client, because something else authenticates, all may be used.
-func (k *clientKey) mayUse(provider, model string) bool {
-	return k == nil || k.models == nil || matchesAny(k.models, provider+"/"+model)
-}
-
-func clientKeyError(name string, err error) error {
-	return &config.ConfigurationError{Field: strings.TrimSpace("client_key " + name), Err: err}
 }

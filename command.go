@@ -1,13 +1,10 @@
 package oauth2llm
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
 	"github.com/spf13/cobra"
 )
 
@@ -34,19 +31,9 @@ the client, and put the hash into the configuration:
 Whoever reads the configuration cannot use the gateway then.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			key, hash := newClientKey()
+			key, hash := clientkey.Generate()
 			_, err := fmt.Fprintf(command.OutOrStdout(), "key:  %s\nhash: %s\n", key, hash)
 			return err
 		},
 	}
-}
-
-// newClientKey makes a key of 256 random bits, and the value of client_key that
-// stands for it.
-func newClientKey() (key, hash string) {
-	random := make([]byte, 32)
-	_, _ = rand.Read(random) // never fails
-	key = "gw-" + base64.RawURLEncoding.EncodeToString(random)
-	digest := sha256.Sum256([]byte(key))
-	return key, hashPrefix + hex.EncodeToString(digest[:])
 }

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/credentials"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/nativejson"
 )
 
@@ -108,10 +110,10 @@ type Handler struct {
 	Errors string `json:"errors,omitempty"`
 
 	logger     *zap.Logger
-	clientKeys *keyring
+	clientKeys *clientkey.Keyring
 	catalog    *catalog
 	providers  map[string]*provider
-	filters    map[string]*credentialFilter // by provider
+	filters    map[string]*credentials.Filter // by provider
 	// misroutes bounds the log lines about a reverse_proxy that does not fit.
 	misroutes *rate.Limiter
 	// troubles bounds those about upstreams of requests that are passed on, overloads
@@ -166,7 +168,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.setDefaults()
-	h.clientKeys, err = newKeyring(h.ClientKeys, app.environment(), h.logger)
+	h.clientKeys, err = clientkey.New(h.declaredClients(), app.environment(), h.logger)
 	if err != nil {
 		return err
 	}
@@ -179,10 +181,19 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
+// declaredClients are the clients that have keys.
+func (h *Handler) declaredClients() map[string]clientkey.Declared {
+	declared := make(map[string]clientkey.Declared, len(h.ClientKeys))
+	for name, key := range h.ClientKeys {
+		declared[name] = clientkey.Declared{Key: key.Key, Models: key.Models}
+	}
+	return declared
+}
+
 // warn says what works and is a risk.
 func (h *Handler) warn() {
-	h.clientKeys.warn()
-	if h.clientKeys.empty() && !h.ClientKeysOff {
+	h.clientKeys.Warn()
+	if h.clientKeys.Empty() && !h.ClientKeysOff {
 		h.logger.Warn("anyone who can reach this gateway can use its providers: set client_key, or client_key off if something else authenticates")
 	}
 }
@@ -204,13 +215,13 @@ func (h *Handler) setDefaults() {
 
 // prepareFilters decides what is removed from the requests of each provider.
 func (h *Handler) prepareFilters() {
-	h.filters = make(map[string]*credentialFilter, len(h.providers))
+	h.filters = make(map[string]*credentials.Filter, len(h.providers))
 	for name, p := range h.providers {
-		filter := newCredentialFilter(h.KeepHeaders, p.headerUp.Names()...)
+		filter := credentials.NewFilter(h.KeepHeaders, p.headerUp.Names()...)
 		if p.place.Query != "" {
-			filter.parameter = p.place.Query
+			filter.Parameter = p.place.Query
 		} else {
-			filter.remove(p.place.Header)
+			filter.Remove(p.place.Header)
 		}
 		h.filters[name] = filter
 	}
@@ -254,7 +265,7 @@ func (h *Handler) Validate() error {
 		if !config.IsHeaderName(name) {
 			return errors.New("keep_header: invalid header name; write one such as Cookie")
 		}
-		if isOverride(name) {
+		if credentials.IsOverride(name) {
 			return fmt.Errorf("keep_header: %s is never forwarded, because it can make another request of one; remove it", name)
 		}
 	}
@@ -277,7 +288,7 @@ func (h *Handler) validateKeyModels() error {
 			switch {
 			case strings.Contains(provider, "*"):
 			case !slash:
-				return clientKeyError(name, errors.New("models must be written as PROVIDER/MODEL, in which * stands for anything"))
+				return clientkey.Error(name, errors.New("models must be written as PROVIDER/MODEL, in which * stands for anything"))
 			case h.providers[provider] == nil:
 				return &config.ConfigurationError{Provider: provider, Field: "client_key " + name + " models", Err: h.undeclared(provider)}
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
@@ -29,7 +30,7 @@ type lease struct {
 	// one, if there is one. The last directive decides.
 	earlier *lease
 	// client is who sent the request, nil if something else authenticates.
-	client  *clientKey
+	client  *clientkey.Client
 	message message.Message
 	// upload is the client's own body, which may still be coming when the request is
 	// answered.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/credentials"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 )
 
@@ -198,8 +199,8 @@ func TestNoCredentialIsForwardedInATrailer(t *testing.T) {
 		"of a body that has no bytes but an ending": strings.NewReader(""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			filter := newCredentialFilter(nil, "X-Group")
-			filter.remove("X-Token")
+			filter := credentials.NewFilter(nil, "X-Group")
+			filter.Remove("X-Token")
 			client := &http.Request{ProtoMajor: 1, Header: http.Header{}, ContentLength: -1, Trailer: http.Header{"Authorization": nil, "X-Checksum": nil}}
 			body := &trailingBody{Reader: reader, request: client.WithContext(t.Context()), trailers: http.Header{
 				"Authorization": {"evil"}, "X-Api-Key": {"evil"}, "X_api_key": {"evil"}, "X-Token": {"evil"}, "X-Group": {"evil"}, "cookie": {"evil"}, "X-Http-Method-Override": {"evil"}, "X-Checksum": {"1"},

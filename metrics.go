@@ -51,7 +51,7 @@ func registerMetrics(ctx caddy.Context) error {
 func (l *lease) count(finished bool, err error) {
 	client := ""
 	if l.client != nil {
-		client = l.client.name
+		client = l.client.Name
 	}
 	clientRequests.WithLabelValues(client, l.outcome(finished, err)).Inc()
 }

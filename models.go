@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
@@ -78,7 +79,7 @@ func aliasError(alias, problem string) error {
 }
 
 // list is the list of the models that a client may use, as JSON.
-func (c *catalog) list(client *clientKey) []byte {
+func (c *catalog) list(client *clientkey.Client) []byte {
 	listed := c.allowed(client)
 	models := make([]llm.ModelInfo, len(listed))
 	for i, model := range listed {
@@ -88,17 +89,17 @@ func (c *catalog) list(client *clientKey) []byte {
 }
 
 // allowed is what a client may use of what is listed, and what its key spells out.
-func (c *catalog) allowed(client *clientKey) []listedModel {
+func (c *catalog) allowed(client *clientkey.Client) []listedModel {
 	allowed := make([]listedModel, 0, len(c.listed))
 	for _, model := range c.listed {
-		if client.mayUse(model.provider.name, model.model) {
+		if client.MayUse(model.provider.name, model.model) {
 			allowed = append(allowed, model)
 		}
 	}
 	if client == nil {
 		return allowed
 	}
-	for _, pattern := range client.models {
+	for _, pattern := range client.Models {
 		if model, spelt := c.spelt(pattern); spelt {
 			allowed = append(allowed, model)
 		}
@@ -124,7 +125,7 @@ func (c *catalog) entryOf(id string, ref modelRef) listedModel {
 
 // retrieve returns a model that a client may use as JSON, found as `<model>` or as
 // `<provider>/<model>`; nil if it is not listed.
-func (c *catalog) retrieve(client *clientKey, name string, ref modelRef) []byte {
+func (c *catalog) retrieve(client *clientkey.Client, name string, ref modelRef) []byte {
 	for _, id := range [...]string{name, ref.provider.name + "/" + ref.model} {
 		for _, model := range c.allowed(client) {
 			if model.ID == id {
@@ -137,7 +138,7 @@ func (c *catalog) retrieve(client *clientKey, name string, ref modelRef) []byte 
 
 // resolve finds what a request's model means to a client. A ref without a
 // provider is passed on.
-func (h *Handler) resolve(client *clientKey, name, prefix, rest string, prefixed bool) (modelRef, error) {
+func (h *Handler) resolve(client *clientkey.Client, name, prefix, rest string, prefixed bool) (modelRef, error) {
 	if prefixed {
 		if p := h.providers[prefix]; p != nil {
 			return modelRef{provider: p, model: rest, named: true}, nil
@@ -148,7 +149,7 @@ func (h *Handler) resolve(client *clientKey, name, prefix, rest string, prefixed
 		return ref, nil
 	}
 	listing := h.catalog.byModel[name]
-	allowed := slices.DeleteFunc(slices.Clone(listing), func(p *provider) bool { return !client.mayUse(p.name, name) })
+	allowed := slices.DeleteFunc(slices.Clone(listing), func(p *provider) bool { return !client.MayUse(p.name, name) })
 	switch {
 	case len(listing) > 0 && len(allowed) == 0:
 		return modelRef{}, h.modelNotAllowed(client)
@@ -178,7 +179,7 @@ func joinNames(providers []*provider, model string) string {
 }
 
 // unknown decides about a model whose prefix names no provider.
-func (h *Handler) unknown(client *clientKey, name, prefix, rest string) (modelRef, error) {
+func (h *Handler) unknown(client *clientkey.Client, name, prefix, rest string) (modelRef, error) {
 	switch h.UnknownModel {
 	case unknownModelPass:
 		return modelRef{}, nil
@@ -212,12 +213,12 @@ func (h *Handler) withoutModel(q *query) (modelRef, error) {
 
 // modelNotFound refuses a model whose prefix names no provider. It guesses which
 // provider was meant, of those that the client may use.
-func (h *Handler) modelNotFound(client *clientKey, prefix, rest string) error {
+func (h *Handler) modelNotFound(client *clientkey.Client, prefix, rest string) error {
 	message := "the model does not begin with the name of a provider of this gateway; name it as <provider>/<model>"
 	if prefix != "" {
 		var usable []string
 		for _, name := range slices.Sorted(maps.Keys(h.providers)) {
-			if client.mayUse(name, rest) {
+			if client.MayUse(name, rest) {
 				usable = append(usable, name)
 			}
 		}
@@ -229,17 +230,17 @@ func (h *Handler) modelNotFound(client *clientKey, prefix, rest string) error {
 }
 
 // modelNotOffered refuses a model that its provider does not list.
-func (h *Handler) modelNotOffered(client *clientKey, p *provider) error {
+func (h *Handler) modelNotOffered(client *clientkey.Client, p *provider) error {
 	return requestProblem(&llm.RequestError{Code: llm.CodeModelNotFound, Message: fmt.Sprintf("provider %s does not offer this model", p.name) + h.hint(client)})
 }
 
 // modelNotAllowed refuses a model that a client's key is not for.
-func (h *Handler) modelNotAllowed(client *clientKey) error {
+func (h *Handler) modelNotAllowed(client *clientkey.Client) error {
 	return notAllowed(codeModelNotAllowed, "this key may not use this model"+h.hint(client))
 }
 
 // hint points to the list of models, where there is one for this client.
-func (h *Handler) hint(client *clientKey) string {
+func (h *Handler) hint(client *clientkey.Client) string {
 	if len(h.catalog.allowed(client)) == 0 {
 		return ""
 	}

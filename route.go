@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/wildcard"
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
@@ -14,7 +16,7 @@ import (
 type query struct {
 	method string
 	url    *url.URL
-	client *clientKey
+	client *clientkey.Client
 	// found is the model that the request names.
 	found llm.Found
 	// distrusted, if not nil, is why the LLM may read another model from the body.
@@ -153,7 +155,7 @@ func (h *Handler) decide(q *query) (route, error) {
 		}
 	}
 	// As the client has escaped it: decoding could turn one path into another.
-	if paths := ref.provider.declared.Paths; len(paths) > 0 && !matchesAny(paths, q.url.EscapedPath()) {
+	if paths := ref.provider.declared.Paths; len(paths) > 0 && !wildcard.MatchAny(paths, q.url.EscapedPath()) {
 		return route{}, pathNotAllowed()
 	}
 	to, err := ref.provider.target(ref.model, upstream)
@@ -190,9 +192,9 @@ func (h *Handler) authorize(q *query, ref modelRef) (upstream string, err error)
 		return "", h.authorizeUntouched(q)
 	}
 	switch {
-	case !q.client.mayUse(p.name, ref.model):
+	case !q.client.MayUse(p.name, ref.model):
 		return "", h.modelNotAllowed(q.client)
-	case q.client.mayUse(p.name, ""):
+	case q.client.MayUse(p.name, ""):
 	case q.found.Chooser != "":
 		return "", chooserNotAllowed(q.found.Chooser, p.name)
 	case !llm.IsModelCall(q.method, q.url, q.found):
@@ -213,9 +215,9 @@ func (h *Handler) authorize(q *query, ref modelRef) (upstream string, err error)
 // authorizeUntouched checks whether a client may have a request passed on.
 func (h *Handler) authorizeUntouched(q *query) error {
 	switch {
-	case q.client == nil || q.client.models == nil || slices.Contains(q.client.models, "*"):
+	case q.client == nil || q.client.Models == nil || slices.Contains(q.client.Models, "*"):
 		return nil
-	case !matchesAny(q.client.models, q.found.Name):
+	case !wildcard.MatchAny(q.client.Models, q.found.Name):
 		return h.modelNotAllowed(q.client)
 	case q.found.Chooser != "":
 		return chooserNotAllowed(q.found.Chooser, "")

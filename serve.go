@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/linger"
 )
 
@@ -82,16 +83,16 @@ func (h *Handler) prepare(r *http.Request, l *lease) (*http.Request, error) {
 }
 
 // authenticate finds out which client sent a request, and where its key stands.
-func (h *Handler) authenticate(r *http.Request, l *lease) (keyHolder, error) {
-	if h.clientKeys.empty() {
-		return keyHolder{}, nil
+func (h *Handler) authenticate(r *http.Request, l *lease) (clientkey.Holder, error) {
+	if h.clientKeys.Empty() {
+		return clientkey.Holder{}, nil
 	}
-	client, holder := h.clientKeys.current().authenticate(r.Header)
+	client, holder := h.clientKeys.Current().Authenticate(r.Header)
 	if client == nil {
-		return keyHolder{}, unauthenticated()
+		return clientkey.Holder{}, unauthenticated()
 	}
 	l.client = client
-	l.replacer.Set("http.auth.user.id", client.placeholder)
+	l.replacer.Set("http.auth.user.id", client.Placeholder)
 	return holder, nil
 }
 

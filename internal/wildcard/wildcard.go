@@ -1,10 +1,11 @@
-package oauth2llm
+// Package wildcard matches texts with patterns, in which `*` stands for anything.
+package wildcard
 
 import "strings"
 
-// matches reports whether a text is what a pattern says, in which each `*`
+// Match reports whether a text is what a pattern says, in which each `*`
 // stands for any text, slashes too, or none.
-func matches(pattern, text string) bool {
+func Match(pattern, text string) bool {
 	first, rest, wild := strings.Cut(pattern, "*")
 	if !wild {
 		return pattern == text
@@ -23,10 +24,10 @@ func matches(pattern, text string) bool {
 	return false
 }
 
-// matchesAny reports whether one of the patterns matches.
-func matchesAny(patterns []string, text string) bool {
+// MatchAny reports whether one of the patterns matches.
+func MatchAny(patterns []string, text string) bool {
 	for _, pattern := range patterns {
-		if matches(pattern, text) {
+		if Match(pattern, text) {
 			return true
 		}
 	}

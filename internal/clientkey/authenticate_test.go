@@ -1,4 +1,4 @@
-package oauth2llm
+package clientkey
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/credentials"
 )
 
 func TestAClientIsKnownByItsKey(t *testing.T) {
@@ -87,16 +89,16 @@ func TestAClientIsKnownByItsKey(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, holder := keys.authenticate(test.header)
+			client, holder := keys.Authenticate(test.header)
 			switch {
 			case client == nil && test.client != "":
 				t.Errorf("no client is known, want %s", test.client)
-			case client != nil && (client.name != test.client || client.placeholder != test.client):
-				t.Errorf("the client is %s, want %q", client.name, test.client)
+			case client != nil && (client.Name != test.client || client.Placeholder != test.client):
+				t.Errorf("the client is %s, want %q", client.Name, test.client)
 			}
 			original := test.header.Clone()
 			forwarded := maps.Clone(test.header) // shares its values, as the filter does
-			holder.remove(forwarded)
+			holder.Remove(forwarded)
 			if test.left == nil {
 				test.left = http.Header{}
 			}
@@ -129,8 +131,8 @@ func TestARequestWithManyKeysIsNobodys(t *testing.T) {
 		"many headers of other schemes": {http.Header{"Authorization": append(slices.Repeat([]string{"Basic eDp5"}, 100), "Bearer key-a")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, holder := keys.authenticate(test.header)
-			if got := client != nil; got != test.want || !test.want && !reflect.DeepEqual(holder, keyHolder{}) {
+			client, holder := keys.Authenticate(test.header)
+			if got := client != nil; got != test.want || !test.want && !reflect.DeepEqual(holder, Holder{}) {
 				t.Errorf("known %t, by %v, want %t", got, holder, test.want)
 			}
 		})
@@ -146,8 +148,8 @@ func TestNoKeysKnowNobody(t *testing.T) {
 		{"Sec-Websocket-Protocol": {"openai-insecure-api-key."}},
 		{"Sec-Websocket-Protocol": {""}},
 	} {
-		if client, _ := clientKeys(nil).authenticate(header); client != nil {
-			t.Errorf("%v is %s", header, client.name)
+		if client, _ := Keys(nil).Authenticate(header); client != nil {
+			t.Errorf("%v is %s", header, client.Name)
 		}
 	}
 }
@@ -156,16 +158,16 @@ func TestNoKeysKnowNobody(t *testing.T) {
 func TestAHeaderThatIsKeptLosesAKeyOfTheGateway(t *testing.T) {
 	keys := keysOf(t, "agents", "key-a")
 	from := http.Header{"Authorization": {"Bearer key-a"}, "X-Goog-Api-Key": {"key-a"}, "Api-Key": {"own"}, "Cookie": {"own"}}
-	_, holder := keys.authenticate(from)
-	to := newCredentialFilter([]string{"Authorization", "X-Goog-Api-Key", "Api-Key", "Cookie"}).header(from, 1)
-	holder.remove(to)
+	_, holder := keys.Authenticate(from)
+	to := credentials.NewFilter([]string{"Authorization", "X-Goog-Api-Key", "Api-Key", "Cookie"}).Header(from, 1)
+	holder.Remove(to)
 	if want := (http.Header{"Api-Key": {"own"}, "Cookie": {"own"}}); !reflect.DeepEqual(to, want) {
 		t.Errorf("%q is forwarded, want %q", to, want)
 	}
 }
 
 func TestAuthenticatingAllocatesLittle(t *testing.T) {
-	key, _ := newClientKey()
+	key, _ := Generate()
 	keys := keysOf(t, "agents", "key-a", "batch", "key-b", "long", key)
 	for name, test := range map[string]struct {
 		header http.Header
@@ -177,7 +179,7 @@ func TestAuthenticatingAllocatesLittle(t *testing.T) {
 		"protocols without":   {http.Header{"Authorization": {"Bearer key-a"}, "Sec-Websocket-Protocol": {"realtime, v1"}}, 0},
 		"a key in a protocol": {http.Header{"Sec-Websocket-Protocol": {"realtime, openai-insecure-api-key.key-a"}}, 1},
 	} {
-		if n := testing.AllocsPerRun(100, func() { keys.authenticate(test.header) }); n > test.most {
+		if n := testing.AllocsPerRun(100, func() { keys.Authenticate(test.header) }); n > test.most {
 			t.Errorf("%s: %v allocations, want at most %v", name, n, test.most)
 		}
 	}
@@ -190,11 +192,11 @@ func TestEveryOneOfManyKeysIsKnown(t *testing.T) {
 	}
 	keys := keysOf(t, pairs...)
 	for i := range 100 {
-		if client := keys.identify(fmt.Sprintf("key-%d", i)); client == nil || client.name != fmt.Sprintf("client-%d", i) {
+		if client := keys.identify(fmt.Sprintf("key-%d", i)); client == nil || client.Name != fmt.Sprintf("client-%d", i) {
 			t.Errorf("key %d is of %v", i, client)
 		}
 	}
 	if client := keys.identify("key-100"); client != nil {
-		t.Errorf("a key that was not issued is of %s", client.name)
+		t.Errorf("a key that was not issued is of %s", client.Name)
 	}
 }

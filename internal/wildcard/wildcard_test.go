@@ -1,4 +1,4 @@
-package oauth2llm
+package wildcard
 
 import (
 	"regexp"
@@ -31,7 +31,7 @@ func TestPatterns(t *testing.T) {
 		{"", "x", false},
 		{"/v1/files*", "/v1/files/f-1", true},
 	} {
-		if got := matches(test.pattern, test.text); got != test.want {
+		if got := Match(test.pattern, test.text); got != test.want {
 			t.Errorf("%q and %q: %t", test.pattern, test.text, got)
 		}
 	}
@@ -52,7 +52,7 @@ func FuzzPattern(f *testing.F) {
 		if err != nil || strings.ToValidUTF8(text, "") != text || strings.ToValidUTF8(pattern, "") != pattern {
 			return
 		}
-		if got, want := matches(pattern, text), oracle.MatchString(text); got != want {
+		if got, want := Match(pattern, text), oracle.MatchString(text); got != want {
 			t.Errorf("%q and %q: %t, a regular expression says %t", pattern, text, got, want)
 		}
 	})

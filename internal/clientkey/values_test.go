@@ -1,4 +1,4 @@
-package oauth2llm
+package clientkey
 
 import (
 	"encoding/json"
@@ -18,20 +18,20 @@ import (
 func TestValuesOfAKeyAreAStringOrAList(t *testing.T) {
 	for name, test := range map[string]struct {
 		read string
-		want KeyValues
+		want Values
 		// written is what is written, if not what was read.
 		written string
 	}{
-		"a string":              {read: `"{env.K}"`, want: KeyValues{"{env.K}"}},
-		"a list":                {read: `["{env.NEW}","{env.OLD}"]`, want: KeyValues{"{env.NEW}", "{env.OLD}"}},
-		"a list of one":         {read: `["{env.K}"]`, want: KeyValues{"{env.K}"}, written: `"{env.K}"`},
-		"an empty string":       {read: `""`, want: KeyValues{""}},
-		"a list of nothing":     {read: `[]`, want: KeyValues{}},
+		"a string":              {read: `"{env.K}"`, want: Values{"{env.K}"}},
+		"a list":                {read: `["{env.NEW}","{env.OLD}"]`, want: Values{"{env.NEW}", "{env.OLD}"}},
+		"a list of one":         {read: `["{env.K}"]`, want: Values{"{env.K}"}, written: `"{env.K}"`},
+		"an empty string":       {read: `""`, want: Values{""}},
+		"a list of nothing":     {read: `[]`, want: Values{}},
 		"null":                  {read: `null`},
-		"letters to be escaped": {read: `"a\u003cb\u0026c"`, want: KeyValues{"a<b&c"}},
+		"letters to be escaped": {read: `"a\u003cb\u0026c"`, want: Values{"a<b&c"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var key ClientKey
+			var key keyField
 			if err := json.Unmarshal([]byte(`{"key":`+test.read+`}`), &key); err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +55,7 @@ func TestOtherValuesOfAKeyAreRefusedWithoutShowingThem(t *testing.T) {
 		"a number in a list": `["17171717",17171717]`, "a list in a list": `[["17171717"]]`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			var keys map[string]ClientKey
+			var keys map[string]keyField
 			err := json.Unmarshal([]byte(`{"a":{"key":`+text+`}}`), &keys)
 			if !errors.As(err, new(*config.ConfigurationError)) || !strings.Contains(err.Error(), "client_keys key: must be a string, or a list of strings") {
 				t.Fatalf("got %v, want a ConfigurationError about client_keys key", err)
@@ -68,7 +68,7 @@ func TestOtherValuesOfAKeyAreRefusedWithoutShowingThem(t *testing.T) {
 }
 
 func TestValuesOfAKeyAreNotPrinted(t *testing.T) {
-	key := ClientKey{Key: KeyValues{"canary-1", "canary-2"}}
+	key := keyField{Key: Values{"canary-1", "canary-2"}}
 	var logged strings.Builder
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "key", key.Key)
 	encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{})
@@ -81,4 +81,9 @@ func TestValuesOfAKeyAreNotPrinted(t *testing.T) {
 			t.Errorf("%s is printed", text)
 		}
 	}
+}
+
+// A keyField is where values stand in JSON.
+type keyField struct {
+	Key Values `json:"key"`
 }

@@ -1,4 +1,4 @@
-package oauth2llm
+package clientkey
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
 )
 
-// hashPrefix begins a value that is the hash of a key.
-const hashPrefix = "sha256:"
+// HashPrefix begins a value that is the hash of a key.
+const HashPrefix = "sha256:"
 
 // shortKey is the length in bytes under which a key is warned about.
 const shortKey = 16
@@ -25,7 +25,7 @@ type digest [sha256.Size]byte
 
 // A keyReading is what reading the values of one client gave.
 type keyReading struct {
-	client *clientKey
+	client *Client
 	// digests are those of its keys, each once, in order.
 	digests []digest
 	// short says that a key is so short that it can be guessed.
@@ -36,7 +36,7 @@ type keyReading struct {
 
 // readClientKeys reads the values of all clients, in the order of their names. A
 // key of two clients is one of neither.
-func readClientKeys(configured map[string]ClientKey, environment config.Environment) []keyReading {
+func readClientKeys(configured map[string]Declared, environment config.Environment) []keyReading {
 	readings := make([]keyReading, 0, len(configured))
 	for _, name := range slices.Sorted(maps.Keys(configured)) {
 		readings = append(readings, configured[name].read(name, environment))
@@ -46,8 +46,8 @@ func readClientKeys(configured map[string]ClientKey, environment config.Environm
 }
 
 // read reads the values of one client.
-func (c ClientKey) read(name string, environment config.Environment) keyReading {
-	r := keyReading{client: &clientKey{name: name, placeholder: name, models: c.Models}}
+func (c Declared) read(name string, environment config.Environment) keyReading {
+	r := keyReading{client: &Client{Name: name, Placeholder: name, Models: c.Models}}
 	switch {
 	case name == "":
 		r.fail(name, errors.New("has no name"))
@@ -79,7 +79,7 @@ func (c ClientKey) read(name string, environment config.Environment) keyReading 
 }
 
 func (r *keyReading) fail(where string, err error) {
-	r.errs = append(r.errs, clientKeyError(where, err))
+	r.errs = append(r.errs, Error(where, err))
 }
 
 // err joins what cannot be used, nil if all can.
@@ -113,13 +113,13 @@ func (r *keyReading) add(key string) error {
 		return err
 	}
 	r.digests = append(r.digests, d)
-	r.short = r.short || len(key) < shortKey && !strings.HasPrefix(key, hashPrefix)
+	r.short = r.short || len(key) < shortKey && !strings.HasPrefix(key, HashPrefix)
 	return nil
 }
 
 // keyDigest is the digest of a key, which may be given by its hash.
 func keyDigest(value string) (digest, error) {
-	encoded, hashed := strings.CutPrefix(value, hashPrefix)
+	encoded, hashed := strings.CutPrefix(value, HashPrefix)
 	if !hashed {
 		return sha256.Sum256([]byte(value)), nil
 	}
@@ -162,7 +162,7 @@ func refuseShared(readings []keyReading) {
 	owners := make(map[digest][]string)
 	for _, r := range readings {
 		for _, d := range r.digests {
-			owners[d] = append(owners[d], r.client.name)
+			owners[d] = append(owners[d], r.client.Name)
 		}
 	}
 	for i := range readings {
@@ -177,8 +177,8 @@ func refuseShared(readings []keyReading) {
 		})
 		slices.Sort(others)
 		for _, other := range slices.Compact(others) {
-			if other != r.client.name {
-				r.fail(r.client.name, fmt.Errorf("has the value of client_key %s, so that nobody can tell whose it is; give each client a key of its own", other))
+			if other != r.client.Name {
+				r.fail(r.client.Name, fmt.Errorf("has the value of client_key %s, so that nobody can tell whose it is; give each client a key of its own", other))
 			}
 		}
 	}

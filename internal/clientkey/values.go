@@ -1,4 +1,4 @@
-package oauth2llm
+package clientkey
 
 import (
 	"encoding/json"
@@ -11,22 +11,22 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/tokens"
 )
 
-// KeyValues are the configured values of a client's keys. In JSON one is a
+// Values are the configured values of a client's keys. In JSON one is a
 // string, and several are a list of strings. They may be literal keys, so they
 // print as [redacted].
-type KeyValues []config.Template
+type Values []config.Template
 
 // Format implements fmt.Formatter: no verb shows a value.
-func (KeyValues) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redacted) }
+func (Values) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, tokens.Redacted) }
 
 // String implements fmt.Stringer, and with it zap.Any.
-func (KeyValues) String() string { return tokens.Redacted }
+func (Values) String() string { return tokens.Redacted }
 
 // LogValue implements slog.LogValuer.
-func (KeyValues) LogValue() slog.Value { return slog.StringValue(tokens.Redacted) }
+func (Values) LogValue() slog.Value { return slog.StringValue(tokens.Redacted) }
 
 // MarshalJSON writes one value as a string.
-func (v KeyValues) MarshalJSON() ([]byte, error) {
+func (v Values) MarshalJSON() ([]byte, error) {
 	if len(v) == 1 {
 		return json.Marshal(v[0])
 	}
@@ -34,7 +34,7 @@ func (v KeyValues) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a string or a list of strings.
-func (v *KeyValues) UnmarshalJSON(data []byte) error {
+func (v *Values) UnmarshalJSON(data []byte) error {
 	// The errors of the JSON parser may quote the text.
 	var one config.Template
 	var list []config.Template
@@ -42,7 +42,7 @@ func (v *KeyValues) UnmarshalJSON(data []byte) error {
 	case json.Unmarshal(data, &list) == nil:
 		*v = list
 	case json.Unmarshal(data, &one) == nil:
-		*v = KeyValues{one}
+		*v = Values{one}
 	default:
 		return &config.ConfigurationError{Field: "client_keys key", Err: errors.New("must be a string, or a list of strings")}
 	}
@@ -51,6 +51,6 @@ func (v *KeyValues) UnmarshalJSON(data []byte) error {
 
 // Interface guards
 var (
-	_ json.Marshaler   = KeyValues(nil)
-	_ json.Unmarshaler = (*KeyValues)(nil)
+	_ json.Marshaler   = Values(nil)
+	_ json.Unmarshaler = (*Values)(nil)
 )

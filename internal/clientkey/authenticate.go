@@ -1,4 +1,4 @@
-package oauth2llm
+package clientkey
 
 import (
 	"crypto/sha256"
@@ -7,21 +7,23 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/credentials"
 )
 
-// clientKeys are the keys that are good now.
-type clientKeys []issuedKey
+// Keys are the keys that are good now.
+type Keys []issuedKey
 
 // An issuedKey is a key of a client.
 type issuedKey struct {
 	digest digest
-	client *clientKey
+	client *Client
 }
 
 // identify returns the client whose key a value is, nil if there is none.
 // Digests are compared, all of them, so that the time taken says nothing about
 // a key.
-func (keys clientKeys) identify(presented string) *clientKey {
+func (keys Keys) identify(presented string) *Client {
 	if presented == "" {
 		return nil
 	}
@@ -36,30 +38,25 @@ func (keys clientKeys) identify(presented string) *clientKey {
 	return keys[match].client
 }
 
-// keyFields are the headers in which the SDKs of LLM APIs send a client's key, in
-// the order in which they are looked at. Browsers, which can set none of them for
-// a WebSocket, send it as a subprotocol; that comes last.
-var keyFields = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
-
-// A keyHolder says where a request holds keys of this gateway.
-type keyHolder struct {
-	// fields are those of the keyFields that hold one.
-	fields [len(keyFields)]bool
+// A Holder says where a request holds keys of this gateway.
+type Holder struct {
+	// fields are those of the credentials.KeyFields that hold one.
+	fields [len(credentials.KeyFields)]bool
 	// protocols are the WebSocket subprotocols that hold one.
 	protocols []string
 }
 
-// remove takes the keys of this gateway off a request: the headers that hold one,
+// Remove takes the keys of this gateway off a request: the headers that hold one,
 // and of the WebSocket subprotocols those that do. It changes no slice of values
 // in place.
-func (k keyHolder) remove(header http.Header) {
-	for i, name := range keyFields {
+func (k Holder) Remove(header http.Header) {
+	for i, name := range credentials.KeyFields {
 		if k.fields[i] {
 			delete(header, name)
 		}
 	}
 	if len(k.protocols) > 0 {
-		filterList(header, webSocketProtocols, func(protocol string) bool { return !slices.Contains(k.protocols, protocol) })
+		credentials.FilterList(header, credentials.WebSocketProtocols, func(protocol string) bool { return !slices.Contains(k.protocols, protocol) })
 	}
 }
 
@@ -67,14 +64,14 @@ func (k keyHolder) remove(header http.Header) {
 // issued, before anybody knows who asks, and a header has room for 70,000.
 const mostKeys = 16
 
-// authenticate finds the client of a request, nil if there is none, and where its
-// keys are. The first key that is good decides, in the order of the keyFields;
+// Authenticate finds the client of a request, nil if there is none, and where its
+// keys are. The first key that is good decides, in the order of the credentials.KeyFields;
 // those that are not good hide none. All are looked at, whichever is good: each
 // that is good must be removed, and the time taken does not tell which it is. A
 // request with more than mostKeys is nobody's.
-func (keys clientKeys) authenticate(header http.Header) (client *clientKey, holder keyHolder) {
+func (keys Keys) Authenticate(header http.Header) (client *Client, holder Holder) {
 	looked := 0
-	for i, field := range keyFields {
+	for i, field := range credentials.KeyFields {
 		for _, value := range header[field] {
 			if field == "Authorization" {
 				value = bearerToken(value)
@@ -83,7 +80,7 @@ func (keys clientKeys) authenticate(header http.Header) (client *clientKey, hold
 				continue
 			}
 			if looked++; looked > mostKeys {
-				return nil, keyHolder{}
+				return nil, Holder{}
 			}
 			if match := keys.identify(value); match != nil {
 				holder.fields[i] = true
@@ -93,15 +90,15 @@ func (keys clientKeys) authenticate(header http.Header) (client *clientKey, hold
 			}
 		}
 	}
-	for _, list := range header[webSocketProtocols] {
+	for _, list := range header[credentials.WebSocketProtocols] {
 		for protocol := range strings.SplitSeq(list, ",") {
 			protocol = textproto.TrimString(protocol)
-			key, _ := webSocketKey(protocol)
+			key, _ := credentials.WebSocketKey(protocol)
 			if key == "" {
 				continue
 			}
 			if looked++; looked > mostKeys {
-				return nil, keyHolder{}
+				return nil, Holder{}
 			}
 			if match := keys.identify(key); match != nil {
 				holder.protocols = append(holder.protocols, protocol)

@@ -1,4 +1,4 @@
-package oauth2llm
+package clientkey
 
 import (
 	"errors"
@@ -15,15 +15,15 @@ import (
 // keyInterval is how long a key that is in a file may be out of date.
 const keyInterval = time.Second
 
-// A keyring holds the keys of a directive. Those that come from files are read
+// A Keyring holds the keys of a directive. Those that come from files are read
 // again while requests come, so that a key is issued or revoked without a
 // reload.
-type keyring struct {
-	configured  map[string]ClientKey
+type Keyring struct {
+	configured  map[string]Declared
 	environment config.Environment
 	logger      *zap.Logger
 
-	keys atomic.Pointer[clientKeys]
+	keys atomic.Pointer[Keys]
 	// fromFiles says that there is something to read again, readAt when that was
 	// done last, after start: the wall clock can be set back.
 	fromFiles bool
@@ -34,9 +34,9 @@ type keyring struct {
 	last []keyReading
 }
 
-// newKeyring reads the configured keys. Every one of them must be there.
-func newKeyring(configured map[string]ClientKey, environment config.Environment, logger *zap.Logger) (*keyring, error) {
-	k := &keyring{configured: configured, environment: environment, logger: logger, start: time.Now()}
+// New reads the configured keys. Every one of them must be there.
+func New(configured map[string]Declared, environment config.Environment, logger *zap.Logger) (*Keyring, error) {
+	k := &Keyring{configured: configured, environment: environment, logger: logger, start: time.Now()}
 	readings := readClientKeys(configured, environment)
 	errs := make([]error, len(readings))
 	for i := range readings {
@@ -52,11 +52,11 @@ func newKeyring(configured map[string]ClientKey, environment config.Environment,
 	return k, nil
 }
 
-// empty reports whether no keys are configured.
-func (k *keyring) empty() bool { return len(k.configured) == 0 }
+// Empty reports whether no keys are configured.
+func (k *Keyring) Empty() bool { return len(k.configured) == 0 }
 
-// current are the keys that are good now.
-func (k *keyring) current() clientKeys {
+// Current returns the keys that are good now.
+func (k *Keyring) Current() Keys {
 	if k.fromFiles && time.Since(k.start)-time.Duration(k.readAt.Load()) >= keyInterval && k.reading.TryLock() {
 		k.read()
 		k.reading.Unlock()
@@ -66,7 +66,7 @@ func (k *keyring) current() clientKeys {
 
 // read reads the keys again. What cannot be used is good no longer; the rest
 // stays.
-func (k *keyring) read() {
+func (k *Keyring) read() {
 	readings := readClientKeys(k.configured, k.environment)
 	for i := range readings {
 		k.report(&k.last[i], &readings[i])
@@ -76,8 +76,8 @@ func (k *keyring) read() {
 }
 
 // use makes what was read the keys that are good.
-func (k *keyring) use(readings []keyReading) {
-	var keys clientKeys
+func (k *Keyring) use(readings []keyReading) {
+	var keys Keys
 	for _, r := range readings {
 		for _, digest := range r.digests {
 			keys = append(keys, issuedKey{digest: digest, client: r.client})
@@ -87,10 +87,10 @@ func (k *keyring) use(readings []keyReading) {
 	k.keys.Store(&keys)
 }
 
-// warn says which keys work and are a risk.
-func (k *keyring) warn() {
+// Warn logs which keys work and are a risk.
+func (k *Keyring) Warn() {
 	for i := range k.last {
-		name := k.last[i].client.name
+		name := k.last[i].client.Name
 		if k.configured[name].isExposed() {
 			k.logger.Warn("the key stands in the configuration, where whoever can read that sees it: use {env.NAME} or {file.PATH}", zap.String("client_key", name))
 		}
@@ -98,17 +98,17 @@ func (k *keyring) warn() {
 	}
 }
 
-func (k *keyring) warnShort(r *keyReading) {
+func (k *Keyring) warnShort(r *keyReading) {
 	if r.short {
-		k.logger.Warn("a key has fewer than 16 bytes and can be guessed: make one with `caddy oauth2-llm key`", zap.String("client_key", r.client.name))
+		k.logger.Warn("a key has fewer than 16 bytes and can be guessed: make one with `caddy oauth2-llm key`", zap.String("client_key", r.client.Name))
 	}
 }
 
 // report says what has become of a client's keys since they were read before.
-func (k *keyring) report(before, now *keyReading) {
+func (k *Keyring) report(before, now *keyReading) {
 	changed, err := !slices.Equal(before.digests, now.digests), now.err()
 	another := reason(before.err()) != reason(err)
-	name, count := zap.String("client_key", now.client.name), zap.Int("keys", len(now.digests))
+	name, count := zap.String("client_key", now.client.Name), zap.Int("keys", len(now.digests))
 	switch {
 	case another && err != nil && len(now.digests) == 0:
 		k.logger.Error("a client is refused until its key can be used", name, zap.Error(err))

@@ -1,9 +1,8 @@
-package oauth2llm
+package credentials
 
 import (
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
@@ -107,12 +106,12 @@ func TestTheFilterTakesCredentialsOffHeaders(t *testing.T) {
 		"no headers at all": {from: http.Header{}, want: http.Header{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			filter := newCredentialFilter(test.kept, test.set...)
+			filter := NewFilter(test.kept, test.set...)
 			if test.place != "" {
-				filter.remove(test.place)
+				filter.Remove(test.place)
 			}
 			before := test.from.Clone()
-			got := filter.header(test.from, 1)
+			got := filter.Header(test.from, 1)
 			if list := got["Connection"]; len(list) == 1 {
 				// Empty elements of a list mean nothing.
 				got["Connection"] = []string{strings.ReplaceAll(list[0], ", , ", ", ")}
@@ -145,7 +144,7 @@ func TestWhatMakesAnotherRequestOfOneIsTakenOffWhatIsPassedOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			shared := maps.Clone(test.from)
 			before := shared.Clone()
-			removeOverrides(test.from)
+			RemoveOverrides(test.from)
 			if !reflect.DeepEqual(test.from, test.want) {
 				t.Errorf("got %q, want %q", test.from, test.want)
 			}
@@ -161,12 +160,12 @@ func TestTrailersBringNothingThatIsTakenOffHeaders(t *testing.T) {
 		return http.Header{"X-Checksum": {"1"}, "Authorization": {"a"}, "X_http_method": {"a"}, "Proxy": {"a"}, "X-Original-Url": nil}
 	}
 	guarding, passing := trailer(), trailer()
-	newCredentialFilter(nil).FilterTrailer(guarding)
+	NewFilter(nil).FilterTrailer(guarding)
 	if want := (http.Header{"X-Checksum": {"1"}}); !reflect.DeepEqual(guarding, want) {
 		t.Errorf("%q is left, want %q", guarding, want)
 	}
 	// A request that is passed on keeps the client's own credentials.
-	new(credentialFilter).FilterTrailer(passing)
+	new(Filter).FilterTrailer(passing)
 	if want := (http.Header{"X-Checksum": {"1"}, "Authorization": {"a"}}); !reflect.DeepEqual(passing, want) {
 		t.Errorf("%q is left, want %q", passing, want)
 	}
@@ -194,7 +193,7 @@ func TestOnlyAWebSocketIsAnUpgrade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			shared := maps.Clone(test.from)
 			before := shared.Clone()
-			onlyWebSocket(http.MethodGet, test.from)
+			OnlyWebSocket(http.MethodGet, test.from)
 			if !reflect.DeepEqual(test.from, test.want) {
 				t.Errorf("got %q, want %q", test.from, test.want)
 			}
@@ -204,38 +203,8 @@ func TestOnlyAWebSocketIsAnUpgrade(t *testing.T) {
 		})
 	}
 	header := http.Header{"Connection": {"keep-alive"}}
-	if n := testing.AllocsPerRun(100, func() { onlyWebSocket(http.MethodGet, header); removeOverrides(header) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { OnlyWebSocket(http.MethodGet, header); RemoveOverrides(header) }); n > 0 {
 		t.Errorf("%v allocations for a request without an upgrade", n)
-	}
-}
-
-func TestOnlyAGetOpensAWebSocket(t *testing.T) {
-	h := mustHandler(t, threeProviders(newTokenEndpoint(t).URL), `{"unknown_model":"pass","client_keys":{"mini":{"key":"key-mini","models":["a/small"]},"all":{"key":"key-all"}}}`)
-	for name, test := range map[string]struct {
-		method, target, key, body string
-		want                      bool
-	}{
-		"a realtime session":                  {"GET", "/v1/realtime?model=a/small", "key-mini", "", true},
-		"a POST of the one model of a key":    {"POST", "/v1/responses", "key-mini", `{"model":"a/small"}`, false},
-		"a POST of any model":                 {"POST", "/v1/responses", "key-all", `{"model":"a/gpt-4o"}`, false},
-		"another method":                      {"DELETE", "/v1/realtime?model=a/small", "key-all", "", false},
-		"a session that is passed on":         {"GET", "/v1/realtime?model=nobody/m", "key-all", "", true},
-		"a POST that is passed on":            {"POST", "/v1/responses", "key-all", `{"model":"nobody/m"}`, false},
-		"a method in letters of another case": {"get", "/v1/realtime?model=a/gpt-4o", "key-all", "", false},
-		"a HEAD":                              {"HEAD", "/v1/realtime?model=a/gpt-4o", "key-all", "", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest(test.method, test.target, strings.NewReader(test.body))
-			r.Header = http.Header{"X-Api-Key": {test.key}, "Content-Type": {"application/json"}, "Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
-			forwarded, w := serve(t, h, r)
-			if forwarded == nil {
-				t.Fatalf("it is answered %d %s", w.Code, w.Body)
-			}
-			upgrade, connection := len(forwarded.Header["Upgrade"]) == 1, len(forwarded.Header["Connection"]) == 1
-			if upgrade != test.want || connection != test.want {
-				t.Errorf("the header is %q", forwarded.Header)
-			}
-		})
 	}
 }
 
@@ -243,7 +212,7 @@ func TestTheFilteredHeaderCannotChangeTheClients(t *testing.T) {
 	values := make([]string, 1, 4)
 	values[0] = "a"
 	from := http.Header{"X-List": values}
-	to := newCredentialFilter(nil).header(from, 1)
+	to := NewFilter(nil).Header(from, 1)
 	to.Add("X-List", "b")
 	to.Set("X-New", "c")
 	if !reflect.DeepEqual(from, http.Header{"X-List": {"a"}}) || values[:2][1] != "" {
@@ -260,23 +229,23 @@ func TestTheHeaderFilterAllocatesLittle(t *testing.T) {
 	} {
 		from[name] = []string{"keep-alive"}
 	}
-	filter := newCredentialFilter(nil)
+	filter := NewFilter(nil)
 	var to http.Header
 	// A map of this size takes four: itself, its directory and its tables.
-	if n := testing.AllocsPerRun(100, func() { to = filter.header(from, 2) }); n > 5 {
+	if n := testing.AllocsPerRun(100, func() { to = filter.Header(from, 2) }); n > 5 {
 		t.Errorf("%v allocations for %d headers, want at most 5", n, len(from))
 	}
 	if len(to) != len(from)-1 {
 		t.Errorf("%d headers are left of %d", len(to), len(from))
 	}
 	var query string
-	if n := testing.AllocsPerRun(100, func() { query = filter.query("api-version=2025-04-01-preview&model=gpt-4o") }); n > 3 {
+	if n := testing.AllocsPerRun(100, func() { query = filter.Query("api-version=2025-04-01-preview&model=gpt-4o") }); n > 3 {
 		t.Errorf("%v allocations for the query %s, want at most 3", n, query)
 	}
 }
 
 func TestTheFilterTakesCredentialsOffAQuery(t *testing.T) {
-	filter := newCredentialFilter(nil)
+	filter := NewFilter(nil)
 	for query, want := range map[string]string{
 		"":                              "",
 		"a=1":                           "a=1",
@@ -297,7 +266,7 @@ func TestTheFilterTakesCredentialsOffAQuery(t *testing.T) {
 		"a=1;b=2":                       "a=1;b=2",
 	} {
 		t.Run(query, func(t *testing.T) {
-			got := filter.query(query)
+			got := filter.Query(query)
 			// Empty pairs mean nothing.
 			if strings.Trim(strings.ReplaceAll(got, "&&", "&"), "&") != strings.Trim(strings.ReplaceAll(want, "&&", "&"), "&") {
 				t.Errorf("got %q, want %q", got, want)
@@ -311,11 +280,11 @@ func TestOnlyUnderscoresMakeAnotherField(t *testing.T) {
 		"X-Api-Key": "X-Api-Key", "X_api_key": "X-Api-Key", "X-Api_key": "X-Api-Key", "AUTHORIZATION": "AUTHORIZATION",
 		"_": "-", "": "", "X_token": "X-Token",
 	} {
-		if got := canonicalField(name); got != want {
+		if got := CanonicalField(name); got != want {
 			t.Errorf("%q is looked up as %q, want %q", name, got, want)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { _ = canonicalField("X-Stainless-Runtime") }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = CanonicalField("X-Stainless-Runtime") }); n > 0 {
 		t.Errorf("%v allocations for a name without underscores", n)
 	}
 	if all := slices.Sorted(maps.Keys(clientCredentials)); len(all) != 8 {

@@ -1,4 +1,6 @@
-package oauth2llm
+// Package credentials knows where clients send credentials, and takes them off requests
+// that are forwarded.
+package credentials
 
 import (
 	"net/http"
@@ -9,9 +11,13 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/llm"
 )
 
+// KeyFields are the headers in which the SDKs of LLM APIs send a client's key, in
+// the order in which they are looked at. Browsers, which can set none of them for
+// a WebSocket, send it as a subprotocol; that comes last.
+var KeyFields = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
+
 // clientCredentials are the headers in which LLM clients send credentials. They
-// are the client's business with this gateway and never reach a provider
-// .
+// are the client's business with this gateway and never reach a provider.
 var clientCredentials = map[string]struct{}{
 	"Authorization":             {},
 	"X-Api-Key":                 {},
@@ -38,23 +44,23 @@ var overrides = map[string]struct{}{
 	"Proxy":                  {},
 }
 
-// isOverride reports whether a header, in any spelling, is one of the overrides.
-func isOverride(name string) bool {
-	_, override := overrides[canonicalField(textproto.CanonicalMIMEHeaderKey(name))]
+// IsOverride reports whether a header, in any spelling, is one of the overrides.
+func IsOverride(name string) bool {
+	_, override := overrides[CanonicalField(textproto.CanonicalMIMEHeaderKey(name))]
 	return override
 }
 
-// removeOverrides takes the overrides off a header that is forwarded with the
+// RemoveOverrides takes the overrides off a header that is forwarded with the
 // client's own credentials, and their names out of Connection and Trailer. It
 // changes no slice of values in place.
-func removeOverrides(header http.Header) {
+func RemoveOverrides(header http.Header) {
 	for name := range header {
-		if isOverride(name) {
+		if IsOverride(name) {
 			delete(header, name)
 		}
 	}
 	for _, list := range [...]string{"Connection", "Trailer"} {
-		filterList(header, list, func(listed string) bool { return isConnectionOption(listed) || !isOverride(listed) })
+		FilterList(header, list, func(listed string) bool { return isConnectionOption(listed) || !IsOverride(listed) })
 	}
 }
 
@@ -67,20 +73,20 @@ func isCredentialParameter(name string) bool {
 	return false
 }
 
-// A credentialFilter knows what to take off a request for one provider.
-type credentialFilter struct {
+// A Filter knows what to take off a request for one provider.
+type Filter struct {
 	removed map[string]struct{}
 	// guarded are the names that a Connection header or a trailer must not
 	// mention: what is removed, and what the gateway sets itself.
 	guarded map[string]struct{}
-	// parameter is the query parameter that the token goes into, if it does.
-	parameter string
+	// Parameter is the query parameter that the token goes into, if it does.
+	Parameter string
 }
 
-// newCredentialFilter removes the overrides, and the client's credentials but for
+// NewFilter removes the overrides, and the client's credentials but for
 // kept headers, and guards those that the gateway sets.
-func newCredentialFilter(kept []string, set ...string) *credentialFilter {
-	f := &credentialFilter{removed: map[string]struct{}{}, guarded: map[string]struct{}{}}
+func NewFilter(kept []string, set ...string) *Filter {
+	f := &Filter{removed: map[string]struct{}{}, guarded: map[string]struct{}{}}
 	for name := range clientCredentials {
 		f.removed[name], f.guarded[name] = struct{}{}, struct{}{}
 	}
@@ -88,38 +94,38 @@ func newCredentialFilter(kept []string, set ...string) *credentialFilter {
 		delete(f.removed, http.CanonicalHeaderKey(name))
 	}
 	for name := range overrides {
-		f.remove(name)
+		f.Remove(name)
 	}
 	for _, name := range set {
-		f.guarded[canonicalField(http.CanonicalHeaderKey(name))] = struct{}{}
+		f.guarded[CanonicalField(http.CanonicalHeaderKey(name))] = struct{}{}
 	}
 	return f
 }
 
-// remove adds headers to those that are removed.
-func (f *credentialFilter) remove(names ...string) {
+// Remove adds headers to those that are removed.
+func (f *Filter) Remove(names ...string) {
 	for _, name := range names {
-		name = canonicalField(http.CanonicalHeaderKey(name))
+		name = CanonicalField(http.CanonicalHeaderKey(name))
 		f.removed[name], f.guarded[name] = struct{}{}, struct{}{}
 	}
 }
 
-// canonicalField is the name under which a header is looked up. Servers behind
+// CanonicalField is the name under which a header is looked up. Servers behind
 // CGI-like interfaces read X_Api_Key as X-Api-Key.
-func canonicalField(name string) string {
+func CanonicalField(name string) string {
 	if strings.IndexByte(name, '_') < 0 {
 		return name
 	}
 	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
-// header returns a copy of a client's header without its credentials and without
+// Header returns a copy of a client's header without its credentials and without
 // overrides. Values are shared; their slices cannot be appended to in place. There
 // is room for more entries.
-func (f *credentialFilter) header(from http.Header, more int) http.Header {
+func (f *Filter) Header(from http.Header, more int) http.Header {
 	to := make(http.Header, len(from)+more)
 	for name, values := range from {
-		if _, removed := f.removed[canonicalField(textproto.CanonicalMIMEHeaderKey(name))]; removed {
+		if _, removed := f.removed[CanonicalField(textproto.CanonicalMIMEHeaderKey(name))]; removed {
 			continue
 		}
 		to[name] = slices.Clip(values)
@@ -127,16 +133,16 @@ func (f *credentialFilter) header(from http.Header, more int) http.Header {
 	// reverse_proxy deletes every header that Connection names, ours too.
 	f.list(to, "Connection")
 	f.list(to, "Trailer")
-	filterList(to, webSocketProtocols, func(protocol string) bool {
-		_, found := webSocketKey(protocol)
+	FilterList(to, WebSocketProtocols, func(protocol string) bool {
+		_, found := WebSocketKey(protocol)
 		return !found
 	})
 	return to
 }
 
 // list removes guarded names from a header that is a list of header names.
-func (f *credentialFilter) list(header http.Header, name string) {
-	filterList(header, name, func(listed string) bool { return isConnectionOption(listed) || !f.guards(listed) })
+func (f *Filter) list(header http.Header, name string) {
+	FilterList(header, name, func(listed string) bool { return isConnectionOption(listed) || !f.guards(listed) })
 }
 
 // isConnectionOption reports whether an element of Connection is one of those that
@@ -146,14 +152,14 @@ func isConnectionOption(listed string) bool {
 }
 
 // guards reports whether a header, in any spelling, is guarded.
-func (f *credentialFilter) guards(name string) bool {
-	_, guarded := f.guarded[canonicalField(textproto.CanonicalMIMEHeaderKey(name))]
+func (f *Filter) guards(name string) bool {
+	_, guarded := f.guarded[CanonicalField(textproto.CanonicalMIMEHeaderKey(name))]
 	return guarded
 }
 
-// filterList keeps those elements of a comma-separated header that keep wants. A
+// FilterList keeps those elements of a comma-separated header that keep wants. A
 // header of which it wants all stays as it is; else the list is a new one.
-func filterList(header http.Header, name string, keep func(element string) bool) {
+func FilterList(header http.Header, name string, keep func(element string) bool) {
 	values := header[name]
 	count, wanted := 0, 0
 	for _, value := range values {
@@ -182,28 +188,28 @@ func filterList(header http.Header, name string, keep func(element string) bool)
 	header[name] = []string{strings.Join(kept, ", ")}
 }
 
-// onlyWebSocket takes Upgrade off a header, and out of Connection, unless it is
+// OnlyWebSocket takes Upgrade off a header, and out of Connection, unless it is
 // one value, and that is websocket, on a GET (RFC 6455 §4.1). Another protocol, such
 // as h2c, would be a connection to the upstream on which the client does as it likes,
 // and so would a WebSocket where a POST of one model is allowed. It changes no slice
 // of values in place.
-func onlyWebSocket(method string, header http.Header) {
+func OnlyWebSocket(method string, header http.Header) {
 	if upgrade := header["Upgrade"]; method == http.MethodGet && len(upgrade) == 1 && strings.EqualFold(textproto.TrimString(upgrade[0]), "websocket") {
 		return
 	}
 	delete(header, "Upgrade")
-	filterList(header, "Connection", func(listed string) bool { return !strings.EqualFold(listed, "Upgrade") })
+	FilterList(header, "Connection", func(listed string) bool { return !strings.EqualFold(listed, "Upgrade") })
 }
 
-// webSocketProtocols is the header in which browsers, which can set no other for a
+// WebSocketProtocols is the header in which browsers, which can set no other for a
 // WebSocket, send a key.
-const webSocketProtocols = "Sec-Websocket-Protocol"
+const WebSocketProtocols = "Sec-Websocket-Protocol"
 
 // webSocketKeyPrefix begins the subprotocol that is such a key.
 const webSocketKeyPrefix = "openai-insecure-api-key."
 
-// webSocketKey is the key that a WebSocket subprotocol holds.
-func webSocketKey(protocol string) (key string, found bool) {
+// WebSocketKey is the key that a WebSocket subprotocol holds.
+func WebSocketKey(protocol string) (key string, found bool) {
 	const length = len(webSocketKeyPrefix)
 	if len(protocol) < length || !strings.EqualFold(protocol[:length], webSocketKeyPrefix) {
 		return "", false
@@ -211,18 +217,18 @@ func webSocketKey(protocol string) (key string, found bool) {
 	return protocol[length:], true
 }
 
-// query returns a query without the parameters that hold credentials.
-func (f *credentialFilter) query(raw string) string {
+// Query returns a query without the parameters that hold credentials.
+func (f *Filter) Query(raw string) string {
 	return llm.WithoutParameters(raw, func(name string) bool {
-		return isCredentialParameter(name) || name != "" && strings.EqualFold(name, f.parameter)
+		return isCredentialParameter(name) || name != "" && strings.EqualFold(name, f.Parameter)
 	})
 }
 
 // FilterTrailer takes guarded fields and overrides out of a request's trailers (case
 // H05). It makes a message.TrailerFilter of the filter.
-func (f *credentialFilter) FilterTrailer(trailer http.Header) {
+func (f *Filter) FilterTrailer(trailer http.Header) {
 	for name := range trailer {
-		if f.guards(name) || isOverride(name) {
+		if f.guards(name) || IsOverride(name) {
 			delete(trailer, name)
 		}
 	}

@@ -1,4 +1,4 @@
-package oauth2llm
+package clientkey
 
 import (
 	"fmt"
@@ -26,8 +26,8 @@ func writeKey(t *testing.T, path, content string) {
 	}
 }
 
-func knows(k *keyring, key string) bool {
-	client, _ := k.current().authenticate(http.Header{"X-Api-Key": {key}})
+func knows(k *Keyring, key string) bool {
+	client, _ := k.Current().Authenticate(http.Header{"X-Api-Key": {key}})
 	return client != nil
 }
 
@@ -38,10 +38,10 @@ func TestAKeyInAFileIsIssuedAndRevokedWithoutAReload(t *testing.T) {
 	writeKey(t, second, "two\n")
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.DebugLevel)
-		k, err := newKeyring(map[string]ClientKey{
-			"first":  {Key: KeyValues{config.Template("{file." + first + "}")}},
-			"second": {Key: KeyValues{config.Template("{file." + second + "}")}},
-			"fixed":  {Key: KeyValues{"three"}},
+		k, err := New(map[string]Declared{
+			"first":  {Key: Values{config.Template("{file." + first + "}")}},
+			"second": {Key: Values{config.Template("{file." + second + "}")}},
+			"fixed":  {Key: Values{"three"}},
 		}, config.DefaultEnvironment(), zap.New(core))
 		if err != nil {
 			t.Fatal(err)
@@ -133,10 +133,10 @@ func TestTheLogTellsOnceWhatHasBecomeOfKeys(t *testing.T) {
 				}
 				return config.Template("{file." + path + "}")
 			}
-			configured := map[string]ClientKey{"a": {Key: KeyValues{write("a", k1)}}, "b": {Key: KeyValues{write("b", k3)}}, "c": {Key: KeyValues{"fixed"}}}
+			configured := map[string]Declared{"a": {Key: Values{write("a", k1)}}, "b": {Key: Values{write("b", k3)}}, "c": {Key: Values{"fixed"}}}
 			synctest.Test(t, func(t *testing.T) {
 				core, logs := observer.New(zap.DebugLevel)
-				k, err := newKeyring(configured, config.DefaultEnvironment(), zap.New(core))
+				k, err := New(configured, config.DefaultEnvironment(), zap.New(core))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -144,7 +144,7 @@ func TestTheLogTellsOnceWhatHasBecomeOfKeys(t *testing.T) {
 					write("a", step.a)
 					write("b", step.b)
 					time.Sleep(keyInterval)
-					k.current()
+					k.Current()
 					if got, want := logs.TakeAll(), step.logs; !saysAll(got, want) {
 						t.Errorf("step %d: the log says %v, want %v", i+1, got, want)
 					}
@@ -192,30 +192,30 @@ func saysAll(entries []observer.LoggedEntry, want []string) bool {
 }
 
 func TestWhatIsARiskIsWarnedAboutWithoutShowingIt(t *testing.T) {
-	key, hash := newClientKey()
+	key, hash := Generate()
 	t.Setenv("TEST_SHORT", "short-canary")
 	t.Setenv("TEST_LONG", "long-canary-of-more-bytes")
 	const exposed, short = "a the key stands in the configuration", "a a key has fewer than 16 bytes and can be guessed: make one with `caddy oauth2-llm key`"
 	for name, test := range map[string]struct {
-		values KeyValues
+		values Values
 		want   []string
 	}{
-		"a literal key":         {KeyValues{"literal-canary-of-more-bytes"}, []string{exposed}},
-		"a short literal key":   {KeyValues{"short-canary"}, []string{exposed, short}},
-		"two short keys":        {KeyValues{"short-canary", "{env.TEST_SHORT}-2"}, []string{exposed, short}},
-		"a short key elsewhere": {KeyValues{"{env.TEST_SHORT}"}, []string{short}},
-		"a short key in a file": {KeyValues{keyFile(t, "long-canary-of-more-bytes\nshort-canary")}, []string{short}},
-		"a long key elsewhere":  {KeyValues{"{env.TEST_LONG}"}, nil},
-		"a hash":                {KeyValues{config.Template(hash)}, nil},
-		"a key that was made":   {KeyValues{keyFile(t, key)}, nil},
+		"a literal key":         {Values{"literal-canary-of-more-bytes"}, []string{exposed}},
+		"a short literal key":   {Values{"short-canary"}, []string{exposed, short}},
+		"two short keys":        {Values{"short-canary", "{env.TEST_SHORT}-2"}, []string{exposed, short}},
+		"a short key elsewhere": {Values{"{env.TEST_SHORT}"}, []string{short}},
+		"a short key in a file": {Values{keyFile(t, "long-canary-of-more-bytes\nshort-canary")}, []string{short}},
+		"a long key elsewhere":  {Values{"{env.TEST_LONG}"}, nil},
+		"a hash":                {Values{config.Template(hash)}, nil},
+		"a key that was made":   {Values{keyFile(t, key)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			core, logs := observer.New(zap.DebugLevel)
-			k, err := newKeyring(map[string]ClientKey{"a": {Key: test.values}}, config.DefaultEnvironment(), zap.New(core))
+			k, err := New(map[string]Declared{"a": {Key: test.values}}, config.DefaultEnvironment(), zap.New(core))
 			if err != nil {
 				t.Fatal(err)
 			}
-			k.warn()
+			k.Warn()
 			all := logs.All()
 			if len(all) != len(test.want) {
 				t.Fatalf("the log says %v, want %v", all, test.want)
@@ -231,12 +231,12 @@ func TestWhatIsARiskIsWarnedAboutWithoutShowingIt(t *testing.T) {
 }
 
 func TestAKeyMayBeGivenByItsHash(t *testing.T) {
-	key, hash := newClientKey()
+	key, hash := Generate()
 	if !regexp.MustCompile(`^gw-[A-Za-z0-9_-]{43}$`).MatchString(key) || !regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(hash) {
 		t.Errorf("got %s and %s", key, hash)
 	}
-	other, _ := newClientKey()
-	k, err := newKeyring(map[string]ClientKey{"a": {Key: KeyValues{config.Template(hash)}}}, config.DefaultEnvironment(), zap.NewNop())
+	other, _ := Generate()
+	k, err := New(map[string]Declared{"a": {Key: Values{config.Template(hash)}}}, config.DefaultEnvironment(), zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
