@@ -186,7 +186,7 @@ func (*App) Stop() error {
 	return nil
 }
 
-// Cleanup returns up the providers' shared state. It is also called when
+// Cleanup releases the providers' shared state. It is also called when
 // Provision failed half-way, and while requests are still under way.
 func (a *App) Cleanup() error {
 	flushStorage()

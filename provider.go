@@ -194,7 +194,7 @@ func loadTransports(ctx caddy.Context, resolved *config.Resolved) (upstream, tok
 	return upstream, tokenEndpoint, nil
 }
 
-// release returns up the state of the provider's tokens. Requests under way go
+// release gives back the state of the provider's tokens. Requests under way go
 // on using it.
 func (p *provider) release() {
 	p.unbind()

@@ -135,7 +135,7 @@ func writeFile(t *testing.T, content string) string {
 	return path
 }
 
-// rewrite returns a file another content.
+// rewrite replaces the content of a file.
 func rewrite(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

@@ -160,7 +160,7 @@ func newStructure(t JSONTemplate, read func(parse func() ([]part, error)) *value
 	return s
 }
 
-// nameValues returns each value the name of the member that it is, or is in.
+// nameValues notes in each value the name of the member that it is, or is in.
 func nameValues(name string, node any) {
 	switch n := node.(type) {
 	case *value:
