@@ -71,7 +71,7 @@ func serve(t testing.TB, h *Handler, r *http.Request) (*http.Request, *httptest.
 	return forwarded, w
 }
 
-// withCaddyContext returns a request what Caddy's server puts into its context.
+// withCaddyContext gives a request what Caddy's server puts into its context.
 func withCaddyContext(r *http.Request) *http.Request {
 	ctx := context.WithValue(r.Context(), caddyhttp.VarsCtxKey, map[string]any{})
 	ctx = context.WithValue(ctx, caddyhttp.ExtraLogFieldsCtxKey, new(caddyhttp.ExtraLogFields))

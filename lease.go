@@ -194,7 +194,7 @@ func (l *lease) end(finished bool, err error) {
 	l.release()
 }
 
-// release returns back what the request's bodies take of the memory for all.
+// release gives back what the request's bodies take of the memory for all.
 func (l *lease) release() {
 	l.message.Release()
 	if l.replaced != nil {

@@ -22,7 +22,7 @@ var (
 	shownVariable = regexp.MustCompile(`\{env\.([A-Z0-9_]+)\}`)
 )
 
-// exampleFiles returns the content of files by their names: a key and its certificate
+// exampleFiles are the contents of files by their names: a key and its certificate
 // in each .pem, the members of all key files in each .json, else a secret.
 func exampleFiles(t *testing.T) func(name string) []byte {
 	t.Helper()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Who returns out keys has to know what they are good for: the README lists what a
+// Who gives out keys has to know what they are good for: the README lists what a
 // key for some models may call, and what may choose another model in such a call.
 func TestTheREADMEListsWhatAKeyForSomeModelsMayDo(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")

@@ -29,7 +29,7 @@ func (a *attempt) temporary() bool { return a.failed == nil || a.failed.temporar
 // busy reports whether it failed only because another instance is asking.
 func (a *attempt) busy() bool { return a.failed != nil && a.failed.busy }
 
-// authenticationError returns a failure of an attempt its provider and number. It
+// authenticationError gives a failure of an attempt its provider and number. It
 // is nil for an error of the configuration.
 func (m *Manager) authenticationError(err error, attempt int) *AuthenticationError {
 	failed, ok := errors.AsType[*AuthenticationError](err)

@@ -166,7 +166,7 @@ func (k *claim) late() bool {
 	return true
 }
 
-// widen returns a storage that is too slow for the time more of it next time.
+// widen gives a storage that is too slow for the time more of it next time.
 func (c *claims) widen() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -218,7 +218,7 @@ func (v storageView) fault(operation, key string) (f fault) {
 	return f
 }
 
-// disguise returns an error as the storage words it.
+// disguise words an error as the storage words it.
 func (v storageView) disguise(operation string, err error) error {
 	switch {
 	case !v.s.world.storage.looksEmpty || operation == "store" || operation == "delete":

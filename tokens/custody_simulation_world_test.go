@@ -113,7 +113,7 @@ func (w custodyWorld) simulate(seed uint64) *simulation {
 	return s
 }
 
-// generator returns an actor its own random numbers: what one does changes nothing
+// generator gives an actor its own random numbers: what one does changes nothing
 // for the others.
 func (s *simulation) generator() *rand.Rand {
 	s.actors++

@@ -8,7 +8,7 @@ import (
 // nearStorage is a storage without faults: it answers in some milliseconds.
 var nearStorage = storageFaults{minLatency: time.Millisecond, maxLatency: 20 * time.Millisecond}
 
-// with returns the storage one fault more.
+// with gives the storage one fault more.
 func (f storageFaults) with(change func(*storageFaults)) storageFaults {
 	change(&f)
 	return f

@@ -67,7 +67,7 @@ func oneInTenFails(h *sharedHour) {
 	})
 }
 
-// setBack returns the storage the content again that it had first, as from a backup.
+// setBack gives the storage the content again that it had first, as from a backup.
 func setBack() func(*sharedHour, int) {
 	var first []byte
 	return func(h *sharedHour, _ int) {

@@ -81,7 +81,7 @@ func (m *Manager) Refresh(ctx context.Context) (*Token, error) {
 	return f.await(ctx)
 }
 
-// join returns a caller without a token the one that has come meanwhile, the flight
+// join gives a caller without a token the one that has come meanwhile, the flight
 // to wait for, or the failure that it gets at once. It waits for a flight only a
 // short time where a failure is known.
 func (m *Manager) join() (t *Token, f *flight, known *failure, err error) {

@@ -88,7 +88,7 @@ func (g *Gate) again() error {
 	return nil
 }
 
-// Attempt returns a request the body: one that is held as often as it is asked for,
+// Attempt gives a request the body: one that is held as often as it is asked for,
 // one that streams once. The Gate is the request's target's.
 func (m *Message) Attempt(r *http.Request, gate *Gate) error {
 	r.TransferEncoding, r.GetBody, r.Trailer = nil, nil, nil
@@ -113,7 +113,7 @@ func (m *Message) Attempt(r *http.Request, gate *Gate) error {
 
 func askedAgain() (io.ReadCloser, error) { return nil, ErrAskedAgain }
 
-// Again returns a request that Attempt has prepared the body once more, where its
+// Again gives a request that Attempt has prepared the body once more, where its
 // transport has returned ErrAskedAgain. The error is ErrNoAnswer if it may not.
 func (m *Message) Again(r *http.Request, gate *Gate) error {
 	if ctx := r.Context(); ctx.Err() != nil {

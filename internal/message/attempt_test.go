@@ -26,7 +26,7 @@ func newHeld(t *testing.T, body string, trailer http.Header) (*Message, *Budget)
 	return m, budget
 }
 
-// attempt returns the body to a request with a context.
+// attempt gives the body to a request with a context.
 func attempt(ctx context.Context, t *testing.T, m *Message, gate *Gate) *http.Request {
 	t.Helper()
 	r := (&http.Request{Method: http.MethodPost}).WithContext(ctx)

@@ -66,7 +66,7 @@ func (s *stream) Close() error {
 	return nil
 }
 
-// lendStream returns another message the body as it comes, if nothing of it was
+// lendStream gives another message the body as it comes, if nothing of it was
 // read.
 func (s *stream) lendStream() ([]byte, io.ReadCloser, error) {
 	if s.of.is(unread) && s.of.reader.Load() == nil {
@@ -193,7 +193,7 @@ func (f *forward) lend() ([]byte, io.ReadCloser, error) {
 	return f.of.content, nil, nil
 }
 
-// Forward returns a request, which is a copy of the one that came and whose header
+// Forward gives a request, which is a copy of the one that came and whose header
 // is its own, the body as it is forwarded. The filter, if there is one, is for its
 // trailers.
 func (m *Message) Forward(r *http.Request, filter TrailerFilter) {
@@ -252,7 +252,7 @@ var lockedTrailer = http.Header{lockedName: nil}
 
 const lockedName = "(for transport oauth2_llm alone)"
 
-// Lock returns a request a body that only Attempt can open. A request without a
+// Lock gives a request a body that only Attempt can open. A request without a
 // body gets one, too: nothing else may forward it.
 func (m *Message) Lock(r *http.Request, filter TrailerFilter) {
 	m.guard(filter)
@@ -283,7 +283,7 @@ func (t *tunnel) Read(p []byte) (int, error) {
 
 func (t *tunnel) lend() ([]byte, io.ReadCloser, error) { return nil, t.ReadCloser, nil }
 
-// Tunnel returns a CONNECT request what follows it, locked or not.
+// Tunnel gives a CONNECT request what follows it, locked or not.
 func (m *Message) Tunnel(r *http.Request, locks bool) {
 	r.Trailer = nil
 	if m.source == nil {

@@ -217,7 +217,7 @@ func (m *Message) Drop() {
 	}
 }
 
-// Release returns back what the body takes of the budget, as soon as all views
+// Release gives back what the body takes of the budget, as soon as all views
 // have let go. It is for the end of the request and changes nothing else.
 func (m *Message) Release() {
 	if m.released.CompareAndSwap(false, true) {

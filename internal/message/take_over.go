@@ -9,13 +9,13 @@ import (
 type view interface {
 	io.ReadCloser
 	message() *Message
-	// lend returns another message what the view gives: bytes that must not be
+	// lend gives another message what the view holds: bytes that must not be
 	// changed, or a source of them, or why it can be had no longer. What is held is
 	// lent whole, however much of it the view itself has given.
 	lend() (content []byte, source io.ReadCloser, err error)
 }
 
-// InPlaceOf returns a request that still has the client's own body, because a handler
+// InPlaceOf gives a request that still has the client's own body, because a handler
 // has made a copy of it before Take, the body as it came: of the client's own nothing
 // may be left. Another body is returned as it is.
 func (m *Message) InPlaceOf(body io.ReadCloser) io.ReadCloser {

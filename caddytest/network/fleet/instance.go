@@ -46,7 +46,7 @@ func newInstance(binary, folder string, config Config) (*Instance, error) {
 }
 
 // freeAddress is an address on loopback that is free, below the ports that the
-// system returns to connections: while an instance is down nobody else shall get it.
+// system gives to connections: while an instance is down nobody else shall get it.
 func freeAddress() (string, error) {
 	var err error
 	for range 100 {

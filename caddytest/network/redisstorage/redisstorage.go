@@ -51,7 +51,7 @@ func (s *Storage) Provision(caddy.Context) error {
 // Cleanup closes the client.
 func (s *Storage) Cleanup() error { return s.client.Close() }
 
-// CertMagicStorage returns the storage to Caddy.
+// CertMagicStorage gives the storage to Caddy.
 func (s *Storage) CertMagicStorage() (certmagic.Storage, error) { return s, nil }
 
 // UnmarshalCaddyfile reads
