@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/providerblock"
 )
 
 func init() {
@@ -59,6 +60,27 @@ func (d *Declarations) unmarshalOption(disp *caddyfile.Dispenser) (known bool, e
 	return true, nil
 }
 
+// unmarshalProvider parses a provider block. What is wrong whatever the environment holds
+// is refused here, with its line.
+func (d *Declarations) unmarshalProvider(disp *caddyfile.Dispenser) error {
+	var name string
+	if !disp.AllArgs(&name) {
+		return disp.Errf("provider: takes one name and a block")
+	}
+	if d.Providers[name] != nil {
+		return disp.Errf("provider %s: is declared twice; put all of its fields into one block", name)
+	}
+	provider, err := providerblock.Parse(disp, name)
+	if err != nil {
+		return err
+	}
+	if d.Providers == nil {
+		d.Providers = make(config.Providers)
+	}
+	d.Providers[name] = provider
+	return nil
+}
+
 // addConfigFile notes a file and the digest of what it holds now. A file that
 // cannot be read has none; loading the configuration says why.
 func (d *Declarations) addConfigFile(path string) {
@@ -79,7 +101,7 @@ func besideCaddyfile(caddyfile, path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	return filepath.Join(folderOf(caddyfile), path)
+	return filepath.Join(providerblock.FolderOf(caddyfile), path)
 }
 
 // parseDirective parses the directive, whose optional matcher has been taken

@@ -2,6 +2,7 @@ package oauth2llm
 
 import (
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/clientkey"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/providerblock"
 )
 
 import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -24,7 +25,7 @@ func (h *Handler) unmarshalClientKey(d *caddyfile.Dispenser) error {
 	}
 	key := ClientKey{Key: make(clientkey.Values, 0, len(arguments)-1)}
 	for _, argument := range arguments[1:] {
-		key.Key = append(key.Key, template(d, argument))
+		key.Key = append(key.Key, providerblock.Template(d, argument))
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if d.Val() != "models" {

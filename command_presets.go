@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/providerblock"
 )
 
 func presetsCommand() *cobra.Command {
@@ -71,7 +72,7 @@ func showPreset(out io.Writer, name string) error {
 	if preset.Unverified != "" {
 		fmt.Fprintf(out, "\nnot verified: %s\n", preset.Unverified)
 	}
-	_, err = fmt.Fprintf(out, "\nexpands to (base_url, where LLM requests go, is yours to set):\n\n%s", formatProvider("<name>", preset.Provider))
+	_, err = fmt.Fprintf(out, "\nexpands to (base_url, where LLM requests go, is yours to set):\n\n%s", providerblock.Format("<name>", preset.Provider))
 	return err
 }
 

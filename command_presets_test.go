@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/providerblock"
 )
 
 func TestThePresetsCommandListsThemAll(t *testing.T) {
@@ -30,7 +31,7 @@ func TestThePresetsCommandShowsWhatOneNeedsAndExpandsTo(t *testing.T) {
 			if err := command.Execute(); err != nil {
 				t.Fatal(err)
 			}
-			shown := []string{preset.Description, preset.Unverified, formatProvider("<name>", preset.Provider)}
+			shown := []string{preset.Description, preset.Unverified, providerblock.Format("<name>", preset.Provider)}
 			for variable, known := range preset.Vars {
 				shown = append(shown, "var "+variable+" ", known.Description, string(known.Default))
 			}

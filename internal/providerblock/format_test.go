@@ -1,4 +1,4 @@
-package oauth2llm
+package providerblock
 
 import (
 	"encoding/json"
@@ -17,11 +17,15 @@ func readBlock(t *testing.T, block, name string) *config.Provider {
 	t.Helper()
 	d := caddyfile.NewTestDispenser(block)
 	d.Next()
-	var declared Declarations
-	if err := declared.unmarshalProvider(d); err != nil {
+	var got string
+	if !d.AllArgs(&got) || got != name {
+		t.Fatalf("the block is of %q", got)
+	}
+	p, err := Parse(d, name)
+	if err != nil {
 		t.Fatalf("%v, in\n%s", err, block)
 	}
-	return declared.Providers[name]
+	return p
 }
 
 func wantSame(t *testing.T, got, want *config.Provider, block string) {
@@ -39,7 +43,7 @@ func wantSame(t *testing.T, got, want *config.Provider, block string) {
 func TestAPresetReadsAsWhatItIsWrittenAs(t *testing.T) {
 	for name, preset := range config.Presets() {
 		t.Run(name, func(t *testing.T) {
-			block := formatProvider("p", preset.Provider)
+			block := Format("p", preset.Provider)
 			withVars := "provider p {\n"
 			for _, variable := range slices.Sorted(maps.Keys(preset.Vars)) {
 				value := "x"
@@ -76,18 +80,18 @@ func TestEveryFieldReadsAsItIsWritten(t *testing.T) {
 	p.TokenRequest.Params = map[string]config.Template{"a": "with space"}
 	p.AuthMethod = "private_key_jwt"
 	p.ClientSecretFile = ""
-	block := formatProvider("p", p)
+	block := Format("p", p)
 	wantSame(t, readBlock(t, block, "p"), p, block)
 
 	// A skew of zero is not the default.
 	exact := &config.Provider{Source: "self_signed", JWT: config.JWT{Alg: "RS256", KeyFile: "/key", IatSkew: new(config.Skew(0))}}
-	block = formatProvider("e", exact)
+	block = Format("e", exact)
 	wantSame(t, readBlock(t, block, "e"), exact, block)
 	if byHand := readBlock(t, "provider e {\n source self_signed\n jwt {\n alg RS256\n key_file /key\n iat_skew 0\n }\n}", "e"); byHand.JWT.IatSkew == nil || *byHand.JWT.IatSkew != 0 {
 		t.Errorf("iat_skew 0 reads as %v", byHand.JWT.IatSkew)
 	}
 
 	query := &config.Provider{Source: "file /run/secrets/token", Place: config.Place{Query: "access_token"}}
-	block = formatProvider("q", query)
+	block = Format("q", query)
 	wantSame(t, readBlock(t, block, "q"), query, block)
 }

@@ -1,4 +1,4 @@
-package oauth2llm
+package providerblock
 
 import (
 	"encoding"
@@ -13,9 +13,9 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
 )
 
-// A providerBlock is a provider block that is being parsed. Its errors show no
+// A block is a provider block that is being parsed. Its errors show no
 // argument: any of them may be a secret.
-type providerBlock struct {
+type block struct {
 	*caddyfile.Dispenser
 	name     string
 	provider *config.Provider
@@ -23,13 +23,12 @@ type providerBlock struct {
 }
 
 // fail makes an error about a field.
-func (b *providerBlock) fail(field, format string, arguments ...any) error {
+func (b *block) fail(field, format string, arguments ...any) error {
 	return b.WrapErr(&config.ConfigurationError{Provider: b.name, Field: field, Err: fmt.Errorf(format, arguments...)})
 }
 
-// begin notes where a field stands, and refuses one that is set already
-// .
-func (b *providerBlock) begin(field string) error {
+// begin notes where a field stands, and refuses one that is set already.
+func (b *block) begin(field string) error {
 	if slices.Contains(b.seen, field) {
 		return b.fail(field, "is set twice; keep one of them")
 	}
@@ -38,13 +37,13 @@ func (b *providerBlock) begin(field string) error {
 	return nil
 }
 
-// unknown refuses a field that there is not.
-func (b *providerBlock) unknown(name, within string, known ...string) error {
+// unknown refuses an unknown field.
+func (b *block) unknown(name, within string, known ...string) error {
 	return b.WrapErr(config.UnknownField(b.name, within, name, known))
 }
 
 // one parses the one argument of a field.
-func (b *providerBlock) one(field string) (string, error) {
+func (b *block) one(field string) (string, error) {
 	if err := b.begin(field); err != nil {
 		return "", err
 	}
@@ -55,21 +54,21 @@ func (b *providerBlock) one(field string) (string, error) {
 	return arguments[0], nil
 }
 
-func (b *providerBlock) template(field string, target *config.Template) error {
+func (b *block) template(field string, target *config.Template) error {
 	text, err := b.one(field)
-	*target = template(b.Dispenser, text)
+	*target = Template(b.Dispenser, text)
 	return err
 }
 
 // path parses a field that is the path of a file.
-func (b *providerBlock) path(field string, target *config.Path) error {
+func (b *block) path(field string, target *config.Path) error {
 	text, err := b.one(field)
-	*target = config.Path(text).ResolvePaths(folderOf(b.File()))
+	*target = config.Path(text).ResolvePaths(FolderOf(b.File()))
 	return err
 }
 
 // text parses a field whose type knows how to read it.
-func (b *providerBlock) text(field string, target encoding.TextUnmarshaler) error {
+func (b *block) text(field string, target encoding.TextUnmarshaler) error {
 	text, err := b.one(field)
 	if err != nil {
 		return err
@@ -80,24 +79,8 @@ func (b *providerBlock) text(field string, target encoding.TextUnmarshaler) erro
 	return nil
 }
 
-// block parses a block without arguments: use gets each of its options.
-func (b *providerBlock) block(field string, use func(option string) error) error {
-	if err := b.begin(field); err != nil {
-		return err
-	}
-	if b.NextArg() {
-		return b.fail(field, "takes a block and no arguments")
-	}
-	for nesting := b.Nesting(); b.NextBlock(nesting); {
-		if err := use(b.Val()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // pair parses a name and a value.
-func (b *providerBlock) pair(field string) (name, value string, err error) {
+func (b *block) pair(field string) (name, value string, err error) {
 	arguments := b.RemainingArgs()
 	if len(arguments) != 2 {
 		return "", "", b.fail(field, "takes a name and a value; put a value with spaces into quotes")
@@ -105,7 +88,7 @@ func (b *providerBlock) pair(field string) (name, value string, err error) {
 	return arguments[0], arguments[1], nil
 }
 
-func (b *providerBlock) number(field string, target *int) error {
+func (b *block) number(field string, target *int) error {
 	text, err := b.one(field)
 	if err != nil {
 		return err
@@ -117,7 +100,7 @@ func (b *providerBlock) number(field string, target *int) error {
 }
 
 // flag parses a field that is on by being there.
-func (b *providerBlock) flag(field string, target *bool) error {
+func (b *block) flag(field string, target *bool) error {
 	if err := b.begin(field); err != nil {
 		return err
 	}
@@ -136,10 +119,10 @@ func withHeader(headers map[string][]config.Template, name string, value config.
 	return headers
 }
 
-// template is an argument as a value: relative paths in it are those of the
+// Template is an argument as a value: relative paths in it are those of the
 // Caddyfile's folder.
-func template(d *caddyfile.Dispenser, argument string) config.Template {
-	return config.Template(withoutShorthands.Replace(argument)).ResolvePaths(folderOf(d.File()))
+func Template(d *caddyfile.Dispenser, argument string) config.Template {
+	return config.Template(withoutShorthands.Replace(argument)).ResolvePaths(FolderOf(d.File()))
 }
 
 // withoutShorthands takes back what Caddy makes of two of our placeholders
@@ -147,9 +130,9 @@ func template(d *caddyfile.Dispenser, argument string) config.Template {
 // shorthands for placeholders of a request.
 var withoutShorthands = strings.NewReplacer("{http.request.uuid}", "{uuid}", "{http.request.uri.path.file.", "{file.")
 
-// folderOf is the folder of a Caddyfile, to which its paths are relative: the
+// FolderOf is the folder of a Caddyfile, to which its paths are relative: the
 // server that loads the configuration may run elsewhere.
-func folderOf(caddyfile string) string {
+func FolderOf(caddyfile string) string {
 	folder, err := filepath.Abs(filepath.Dir(caddyfile))
 	if err != nil {
 		return filepath.Dir(caddyfile)
