@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/credentials"
 )
 

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/oauth2llm/caddy-oauth2-llm/config"
+	"github.com/oauth2llm/caddy-oauth2-llm/internal/message"
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/nativejson"
 )
 
@@ -208,3 +209,12 @@ var (
 	_ caddy.Validator    = (*App)(nil)
 	_ caddy.CleanerUpper = (*App)(nil)
 )
+
+// heldBodies bounds the memory of all bodies that are held, also of requests of
+// earlier configurations.
+var heldBodies message.Budget
+
+// defaultHeldBodies is held_bodies where it is not set, in bytes.
+const defaultHeldBodies = 1 << 30
+
+func init() { heldBodies.SetLimit(defaultHeldBodies) }

@@ -173,9 +173,9 @@ func fieldOf(v reflect.Value, option string) (field reflect.Value, name string) 
 // optionsOf lists the options of a struct.
 func optionsOf(t reflect.Type) []string {
 	var options []string
-	for i := range t.NumField() {
-		if name := jsonName(t.Field(i)); name != "" {
-			options = append(options, optionFor(name, t.Field(i).Type))
+	for field := range t.Fields() {
+		if name := jsonName(field); name != "" {
+			options = append(options, optionFor(name, field.Type))
 		}
 	}
 	return options

@@ -41,18 +41,18 @@ var samples = map[reflect.Type]string{
 func TestEachFieldIsReadAsItIsWritten(t *testing.T) {
 	var try func(of reflect.Type, open, end string)
 	try = func(of reflect.Type, open, end string) {
-		for i := range of.NumField() {
-			name := jsonName(of.Field(i))
+		for field := range of.Fields() {
+			name := jsonName(field)
 			if name == "" {
 				continue
 			}
-			sample, known := samples[of.Field(i).Type]
+			sample, known := samples[field.Type]
 			if !known {
-				if of.Field(i).Type.Kind() != reflect.Struct {
-					t.Errorf("%s is of a new type, %v: read and write it", name, of.Field(i).Type)
+				if field.Type.Kind() != reflect.Struct {
+					t.Errorf("%s is of a new type, %v: read and write it", name, field.Type)
 					continue
 				}
-				try(of.Field(i).Type, open+`{"`+name+`":`, "}"+end)
+				try(field.Type, open+`{"`+name+`":`, "}"+end)
 				continue
 			}
 			content := open + `{"` + name + `":` + sample + "}" + end
