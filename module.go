@@ -1,5 +1,14 @@
 // Package oauth2llm is a Caddy plugin that obtains OAuth2 access tokens, keeps
 // them fresh, and puts them on the LLM requests that reverse_proxy forwards.
+//
+// A request's way begins in serve.go: it is read and decided (route.go, models.go), gets a
+// token, and is dressed (aim.go). Upstreams (upstreams.go) and Transport (transport.go)
+// take it to its provider: walk.go says what follows an attempt, repeats.go what follows
+// a dead connection. All of them share its lease (lease.go); failures.go says what a
+// failing request gets, and errors.go writes it.
+//
+// A configuration's way begins in caddyfile.go, caddyfile_global.go and client_key.go, or
+// in native JSON, and ends in provider.go, where a provider meets the state of its tokens.
 package oauth2llm
 
 import (

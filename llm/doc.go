@@ -26,6 +26,10 @@
 //	edit, changes := found.EditBody(buffer[:0], body, upstream, insert)
 //	llm.Aim(clone.URL, base)
 //
+// Each step has a file of its name: request.go, path.go and query.go, body.go, content_type.go,
+// encoding.go, multipart.go, scan.go (the model in JSON), model.go, rewrite.go, aim.go. What
+// could choose another model besides is in choosers.go and model_call.go.
+//
 // # One request, one model
 //
 // A gateway that reads another model than the server behind it authorises one

@@ -23,7 +23,8 @@ type Binding struct {
 	// SecretsDigest, if not nil, names the present content of the files that
 	// the token request is made of. A change ends the memory of a failure.
 	SecretsDigest func() [sha256.Size]byte
-	Logger        *zap.Logger
+	// Logger gets what the operator must know. Default: nothing is logged.
+	Logger *zap.Logger
 }
 
 // minimumFetchInterval keeps a server that hands out tokens of no length, or
@@ -88,6 +89,9 @@ func NewManager(provider string) *Manager {
 // the Binding back, and the one before it, if any, is in use again. The last
 // one stays: requests of a configuration that is gone still finish.
 func (m *Manager) Bind(b *Binding) (unbind func()) {
+	if b.Logger == nil {
+		b.Logger = zap.NewNop()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.bindings = append(m.bindings, b)
