@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 )
 
 // A Binding is what a configuration lends to a Manager: all of it may end with
@@ -49,12 +50,14 @@ type Manager struct {
 	current    atomic.Pointer[inHand]
 	quietUntil atomic.Int64
 
-	mu         sync.Mutex
-	bindings   []*Binding
-	flight     *flight
-	failure    *failure
-	rejections rejectionBudget
-	refusals   refusalPace
+	mu       sync.Mutex
+	bindings []*Binding
+	flight   *flight
+	failure  *failure
+	// rejections limits the token requests that refused tokens cause, rejectionLines the
+	// log lines about those that are not made.
+	rejections, rejectionLines *rate.Limiter
+	refusals                   refusalPace
 	// notBefore is the monotonic time of the earliest next fetch.
 	notBefore int64
 	// epoch counts what makes an older failure void: a configuration that was
@@ -81,7 +84,11 @@ const never = int64(1<<63 - 1)
 // NewManager returns a Manager without a token. It needs a Binding before it
 // can fetch one.
 func NewManager(provider string) *Manager {
-	return &Manager{provider: provider, clock: newClock(time.Now), jitter: rand.Float64}
+	return &Manager{
+		provider: provider, clock: newClock(time.Now), jitter: rand.Float64,
+		rejections:     rate.NewLimiter(rate.Every(rejectionInterval), rejectionBurst),
+		rejectionLines: rate.NewLimiter(rate.Every(rejectionInterval), 1),
+	}
 }
 
 // Bind makes a configuration's Binding the one in use and ends the memory of a

@@ -71,12 +71,12 @@ func (m *Manager) replace(refused *Token, background bool) (*flight, error) {
 		return nil, m.tell(now)
 	case m.flight != nil:
 		m.suspect(h, now)
-	case m.rejections.spend(now.mono):
+	case m.rejections.AllowN(now.monotonic(), 1):
 		m.suspect(h, now)
 		m.notBefore = 0
 		m.launch(background)
 	default:
-		if m.rejections.tell(now.mono) {
+		if m.rejectionLines.AllowN(now.monotonic(), 1) {
 			m.logger().Warn("the upstream has refused several tokens: new ones are asked for once in 30 s only; check scope, audience and where the requests go",
 				zap.String("provider", m.provider))
 		}
@@ -109,39 +109,8 @@ func (m *Manager) logger() *zap.Logger {
 	return zap.NewNop()
 }
 
-// A rejectionBudget is a token bucket on the monotonic clock. The zero value is
-// full.
-type rejectionBudget struct {
-	spent    int
-	refilled int64 // monotonic, when spent last went down
-	tellAt   int64 // monotonic, when tell says yes again
-}
-
-func (r *rejectionBudget) spend(now int64) bool {
-	if r.spent == 0 {
-		r.refilled = now
-	}
-	refill := min(int(time.Duration(now-r.refilled)/rejectionInterval), r.spent)
-	r.spent -= refill
-	r.refilled += int64(refill) * int64(rejectionInterval)
-	if r.spent == 0 {
-		r.refilled = now
-	}
-	if r.spent >= rejectionBurst {
-		return false
-	}
-	r.spent++
-	return true
-}
-
-// tell reports whether it is time for a log line: once in rejectionInterval.
-func (r *rejectionBudget) tell(now int64) bool {
-	if now < r.tellAt {
-		return false
-	}
-	r.tellAt = now + int64(rejectionInterval)
-	return true
-}
+// monotonic is the time for limits: whoever sets the wall clock changes none of them.
+func (now instant) monotonic() time.Time { return time.Unix(0, now.mono) }
 
 // refusalWarning is how often it is said that tokens are refused too soon.
 const refusalWarning = time.Hour
