@@ -76,3 +76,12 @@ func (h *Handler) unmarshalClientKey(d *caddyfile.Dispenser) error {
 	h.ClientKeys[name] = key
 	return nil
 }
+
+// declaredClients are the clients that have keys.
+func (h *Handler) declaredClients() map[string]clientkey.Declared {
+	declared := make(map[string]clientkey.Declared, len(h.ClientKeys))
+	for name, key := range h.ClientKeys {
+		declared[name] = clientkey.Declared{Key: key.Key, Models: key.Models}
+	}
+	return declared
+}

@@ -181,15 +181,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// declaredClients are the clients that have keys.
-func (h *Handler) declaredClients() map[string]clientkey.Declared {
-	declared := make(map[string]clientkey.Declared, len(h.ClientKeys))
-	for name, key := range h.ClientKeys {
-		declared[name] = clientkey.Declared{Key: key.Key, Models: key.Models}
-	}
-	return declared
-}
-
 // warn says what works and is a risk.
 func (h *Handler) warn() {
 	h.clientKeys.Warn()

@@ -17,9 +17,9 @@
 //
 // A new plain field needs the field of the struct in provider.go, its rule in validate.go
 // or validate_request.go, and what it changes of the token request in request.go:
-// decoding, merging, comparing and path resolution follow the struct. A test fails until
-// tokenFields, in fingerprint_test.go, says whether the field shapes the token. A new kind
-// of provider is an entry in presets.json, and no code.
+// decoding, merging, comparing, path resolution and the blocks of a Caddyfile
+// (internal/providerblock) follow the struct. A test fails until tokenFields, in
+// fingerprint_test.go, says whether the field shapes the token. A new kind of provider is an entry in presets.json, and no code.
 //
 // No error of this package holds a configured value: only names of providers,
 // fields, environment variables and files.

@@ -2,6 +2,7 @@ package providerblock
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,7 @@ type block struct {
 
 // fail makes an error about a field.
 func (b *block) fail(field, format string, arguments ...any) error {
-	return b.WrapErr(&config.ConfigurationError{Provider: b.name, Field: field, Err: fmt.Errorf(format, arguments...)})
+	return &config.ConfigurationError{File: b.File(), Line: b.Line(), Provider: b.name, Field: field, Err: fmt.Errorf(format, arguments...)}
 }
 
 // begin notes where a field stands, and refuses one that is set already.
@@ -39,7 +40,11 @@ func (b *block) begin(field string) error {
 
 // unknown refuses an unknown field.
 func (b *block) unknown(name, within string, known ...string) error {
-	return b.WrapErr(config.UnknownField(b.name, within, name, known))
+	failed := config.UnknownField(b.name, within, name, known)
+	if wrong, ok := errors.AsType[*config.ConfigurationError](failed); ok {
+		wrong.File, wrong.Line = b.File(), b.Line()
+	}
+	return failed
 }
 
 // one parses the one argument of a field.

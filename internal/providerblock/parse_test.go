@@ -93,3 +93,25 @@ func TestAMisspeltOptionIsGuessedFromTheStruct(t *testing.T) {
 		}
 	}
 }
+
+// What is read in a way of its own has as many fields as are read.
+func TestAStructWithASyntaxOfItsOwnIsReadWhole(t *testing.T) {
+	for of, fields := range map[reflect.Type]int{
+		reflect.TypeFor[config.Model](): 2, reflect.TypeFor[config.ExpiryRule](): 2,
+		reflect.TypeFor[config.Place](): 3, reflect.TypeFor[config.HeaderUp](): 4,
+	} {
+		if of.NumField() != fields {
+			t.Errorf("%v has %d fields, and %d are read and written: see by_hand.go and format.go", of, of.NumField(), fields)
+		}
+	}
+}
+
+func TestAnErrorBeginsWithItsPlace(t *testing.T) {
+	d := caddyfile.NewTestDispenser("provider p {\n client_id\n}")
+	d.Next()
+	d.NextArg()
+	_, err := Parse(d, "p")
+	if want := "Testfile:2: provider p: client_id: takes one value, not 0"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
