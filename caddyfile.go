@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -223,22 +224,37 @@ func (h *Handler) unmarshalHandlerOption(d *caddyfile.Dispenser, option string) 
 	case "errors":
 		return oneOf(d, option, &h.Errors, errorsRespond, errorsHandle)
 	default:
-		return unknownOption(d, option, directiveOptions)
+		return unknownOption(d, option, h)
 	}
 	return nil
 }
 
-// The options of each, for the message about one that is misspelt.
-var (
-	globalOptions    = []string{"config_file", "provider", "held_bodies", "share_tokens"}
-	directiveOptions = []string{
-		"config_file", "provider", "client_key", "default_provider", "unknown_model", "alias",
-		"keep_prefix", "keep_header", "max_body", "token_wait", "errors",
-	}
-)
+// unknownOption refuses an option, and suggests one that sets a field of the module.
+func unknownOption(d *caddyfile.Dispenser, option string, module any) error {
+	return d.WrapErr(config.UnknownName("option "+option, option, optionsOf(module)))
+}
 
-func unknownOption(d *caddyfile.Dispenser, option string, known []string) error {
-	return d.WrapErr(config.UnknownName("option "+option, option, known))
+// withoutOption are fields that are set by other options: client_key off, and config_file.
+var withoutOption = []string{"client_keys_off", "config_file_digests"}
+
+// optionsOf lists the options of a module: the JSON names of its fields, and of what has a
+// line for each entry the singular.
+func optionsOf(module any) []string {
+	var options []string
+	for _, field := range reflect.VisibleFields(reflect.TypeOf(module).Elem()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case name == "" || slices.Contains(withoutOption, name):
+			continue
+		case name == "aliases":
+			name = "alias"
+		case field.Type.Kind() == reflect.Map || field.Type.Kind() == reflect.Slice:
+			name = strings.TrimSuffix(name, "s")
+		}
+		options = append(options, name)
+	}
+	slices.Sort(options)
+	return slices.Compact(options)
 }
 
 // argument parses exactly as many arguments as there are targets.

@@ -68,5 +68,5 @@ func (a *App) unmarshalGlobalOption(d *caddyfile.Dispenser, option string) error
 		a.ShareTokens = true
 		return argument(d)
 	}
-	return unknownOption(d, option, globalOptions)
+	return unknownOption(d, option, a)
 }

@@ -15,11 +15,11 @@ func TestAnUnknownOptionIsRefusedWithTheOneThatWasMeant(t *testing.T) {
 	}{
 		"a letter too many in the directive":           {new(Handler), "max_bodys 1MiB", "unknown option max_bodys; did you mean max_body?"},
 		"a letter too many in the global option":       {new(App), "held_bodys 1GiB", "unknown option held_bodys; did you mean held_bodies?"},
-		"what resembles none, in the directive":        {new(Handler), "timeouts", "unknown option timeouts; known are " + strings.Join(directiveOptions, ", ")},
-		"what resembles none, in the global option":    {new(App), "timeouts", "unknown option timeouts; known are config_file, provider, held_bodies, share_tokens"},
+		"what resembles none, in the directive":        {new(Handler), "timeouts", "unknown option timeouts; known are alias, client_key, config_file, default_provider, errors, keep_header, keep_prefix, max_body, provider, token_wait, unknown_model"},
+		"what resembles none, in the global option":    {new(App), "timeouts", "unknown option timeouts; known are config_file, held_bodies, provider, share_tokens"},
 		"a letter missing in the global option":        {new(App), "share_token", "unknown option share_token; did you mean share_tokens?"},
-		"an option of the directive in the global":     {new(App), "client_key a b", "unknown option client_key; known are config_file, provider, held_bodies, share_tokens"},
-		"an option of the global one in the directive": {new(Handler), "held_bodies 1GiB", "unknown option held_bodies; known are config_file"},
+		"an option of the directive in the global":     {new(App), "client_key a b", "unknown option client_key; known are config_file, held_bodies, provider, share_tokens"},
+		"an option of the global one in the directive": {new(Handler), "held_bodies 1GiB", "unknown option held_bodies; known are alias, client_key, config_file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := test.into.UnmarshalCaddyfile(caddyfile.NewTestDispenser("oauth2_llm {\n" + test.block + "\n}"))
@@ -35,8 +35,8 @@ func TestTheOptionsThatAreOfferedAreKnown(t *testing.T) {
 		into    func() caddyfile.Unmarshaler
 		options []string
 	}{
-		{func() caddyfile.Unmarshaler { return new(App) }, globalOptions},
-		{func() caddyfile.Unmarshaler { return new(Handler) }, directiveOptions},
+		{func() caddyfile.Unmarshaler { return new(App) }, optionsOf(new(App))},
+		{func() caddyfile.Unmarshaler { return new(Handler) }, optionsOf(new(Handler))},
 	} {
 		for _, option := range test.options {
 			err := test.into().UnmarshalCaddyfile(caddyfile.NewTestDispenser("oauth2_llm {\n" + option + " a b c\n}"))
