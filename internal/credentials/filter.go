@@ -224,8 +224,8 @@ func (f *Filter) Query(raw string) string {
 	})
 }
 
-// FilterTrailer takes guarded fields and overrides out of a request's trailers (case
-// H05). It makes a message.TrailerFilter of the filter.
+// FilterTrailer takes guarded fields and overrides out of a request's trailers. It makes
+// a message.TrailerFilter of the filter.
 func (f *Filter) FilterTrailer(trailer http.Header) {
 	for name := range trailer {
 		if f.guards(name) || IsOverride(name) {
