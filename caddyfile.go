@@ -117,7 +117,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	}
 	path := besideCaddyfile(h.File(), defaultConfigFile)
 	if _, err := os.Stat(path); err != nil {
-		return nil, h.Errf("no provider is declared, and there is no %s beside the Caddyfile: add a provider or a config_file", defaultConfigFile)
+		return nil, h.Errf("no provider is declared, and no %s is beside the Caddyfile: add a provider or a config_file", defaultConfigFile)
 	}
 	handler.addConfigFile(path)
 	return handler, nil

@@ -53,7 +53,7 @@ func TestAConnectionHeaderStillDropsTheClientsOwnHeaders(t *testing.T) {
 	}
 }
 
-// credentialHeaders are those of DESIGN §1.4.
+// credentialHeaders are removed from every request.
 var credentialHeaders = []string{
 	"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Xi-Api-Key",
 	"Ocp-Apim-Subscription-Key", "Proxy-Authorization", "Cookie",

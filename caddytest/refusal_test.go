@@ -257,7 +257,7 @@ func TestAWrongConfigFileIsRefusedWithItsPlace(t *testing.T) {
 		wantRefusal(t, validateCaddyfile(folder, "{\nadmin off\n}\n:0 {\noauth2_llm\n}\n"), "litellm_config.json: the file is a folder")
 	})
 	t.Run("no file at all", func(t *testing.T) {
-		wantRefusal(t, validateCaddyfile(t.TempDir(), "{\nadmin off\n}\n:0 {\noauth2_llm\n}\n"), "there is no litellm_config.json beside the Caddyfile", "Caddyfile:5")
+		wantRefusal(t, validateCaddyfile(t.TempDir(), "{\nadmin off\n}\n:0 {\noauth2_llm\n}\n"), "no litellm_config.json is beside the Caddyfile", "Caddyfile:5")
 	})
 }
 

@@ -22,9 +22,9 @@ type content struct {
 // headerPlace begins the name of a place that is a header of the answer.
 const headerPlace = "header:"
 
-// parseAnswer reads an answer. Servers send JSON under any media type (case
-// T14), and forms that have one of some fields. An answer that is
-// neither, or a page, holds headers only.
+// parseAnswer reads an answer. Servers send JSON under any media type, and
+// forms that have one of some fields. An answer that is neither, or a page, holds
+// headers only.
 func parseAnswer(body []byte, contentType string, header http.Header, fields []string) content {
 	c := content{header: header}
 	text := strings.TrimSpace(strings.TrimPrefix(string(body), "\ufeff"))

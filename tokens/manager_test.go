@@ -160,7 +160,7 @@ func TestTheRefreshMarginFollowsTheLifetime(t *testing.T) {
 	}{
 		{"an hour: 20 percent", time.Hour, 0, 0, 0.5, 48 * time.Minute},
 		{"an hour, least jitter: 22 percent", time.Hour, 0, 0, 1, 46*time.Minute + 48*time.Second},
-		{"four minutes: the seed's 60 seconds", 4 * time.Minute, 0, 0, 0.5, 3 * time.Minute},
+		{"four minutes: at least 60 seconds", 4 * time.Minute, 0, 0, 0.5, 3 * time.Minute},
 		{"a minute: half", time.Minute, 0, 0, 0, 30 * time.Second},
 		{"a minute with jitter: earlier than half", time.Minute, 0, 0, 1, 27 * time.Second},
 		{"five seconds: half", 5 * time.Second, 0, 0, 0, 2500 * time.Millisecond},
