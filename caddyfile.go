@@ -240,8 +240,9 @@ var withoutOption = []string{"client_keys_off", "config_file_digests"}
 // optionsOf lists the options of a module: the JSON names of its fields, and of what has a
 // line for each entry the singular.
 func optionsOf(module any) []string {
-	var options []string
-	for _, field := range reflect.VisibleFields(reflect.TypeOf(module).Elem()) {
+	fields := reflect.VisibleFields(reflect.TypeOf(module).Elem())
+	options := make([]string, 0, len(fields))
+	for _, field := range fields {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case name == "" || slices.Contains(withoutOption, name):
