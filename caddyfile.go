@@ -252,10 +252,11 @@ func optionsOf(module any) []string {
 		case field.Type.Kind() == reflect.Map || field.Type.Kind() == reflect.Slice:
 			name = strings.TrimSuffix(name, "s")
 		}
-		options = append(options, name)
+		if !slices.Contains(options, name) {
+			options = append(options, name)
+		}
 	}
-	slices.Sort(options)
-	return slices.Compact(options)
+	return options
 }
 
 // argument parses exactly as many arguments as there are targets.

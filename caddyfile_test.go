@@ -15,11 +15,11 @@ func TestAnUnknownOptionIsRefusedWithTheOneThatWasMeant(t *testing.T) {
 	}{
 		"a letter too many in the directive":           {new(Handler), "max_bodys 1MiB", "unknown option max_bodys; did you mean max_body?"},
 		"a letter too many in the global option":       {new(App), "held_bodys 1GiB", "unknown option held_bodys; did you mean held_bodies?"},
-		"what resembles none, in the directive":        {new(Handler), "timeouts", "unknown option timeouts; known are alias, client_key, config_file, default_provider, errors, keep_header, keep_prefix, max_body, provider, token_wait, unknown_model"},
-		"what resembles none, in the global option":    {new(App), "timeouts", "unknown option timeouts; known are config_file, held_bodies, provider, share_tokens"},
+		"what resembles none, in the directive":        {new(Handler), "timeouts", "unknown option timeouts; known are config_file, provider, client_key, default_provider, alias, unknown_model, keep_prefix, keep_header, max_body, token_wait, errors"},
+		"what resembles none, in the global option":    {new(App), "timeouts", "unknown option timeouts; known are config_file, provider, held_bodies, share_tokens"},
 		"a letter missing in the global option":        {new(App), "share_token", "unknown option share_token; did you mean share_tokens?"},
-		"an option of the directive in the global":     {new(App), "client_key a b", "unknown option client_key; known are config_file, held_bodies, provider, share_tokens"},
-		"an option of the global one in the directive": {new(Handler), "held_bodies 1GiB", "unknown option held_bodies; known are alias, client_key, config_file"},
+		"an option of the directive in the global":     {new(App), "client_key a b", "unknown option client_key; known are config_file, provider, held_bodies, share_tokens"},
+		"an option of the global one in the directive": {new(Handler), "held_bodies 1GiB", "unknown option held_bodies; known are config_file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := test.into.UnmarshalCaddyfile(caddyfile.NewTestDispenser("oauth2_llm {\n" + test.block + "\n}"))
