@@ -13,9 +13,9 @@ import (
 	"github.com/oauth2llm/caddy-oauth2-llm/internal/credentials"
 )
 
-// An answerWriter passes an answer on to the client without what an LLM echoes of
-// the request that is the provider's: headers and trailers of the names in which
-// keys and its token are sent, and those that hold a token that was sent.
+// An answerWriter passes an answer on to the client, less the headers and trailers in
+// which an LLM may echo the provider's credentials: those of the names in which keys and
+// its token are sent, and those that hold a token that was sent.
 type answerWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	lease *lease

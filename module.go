@@ -3,8 +3,8 @@
 //
 // A request's way begins in serve.go: it is read and decided (route.go, models.go), gets a
 // token, and is dressed (aim.go). Upstreams (upstreams.go) and Transport (transport.go)
-// take it to its provider: walk.go says what follows an attempt, repeats.go what follows
-// a dead connection. All of them share its lease (lease.go); failures.go says what a
+// take it to its provider: walk.go says what follows an attempt, dead_connections.go what
+// follows a connection that is dead. All of them share its lease (lease.go); failures.go says what a
 // failing request gets, and errors.go writes it.
 //
 // A configuration's way begins in caddyfile.go, caddyfile_global.go and client_key.go, or

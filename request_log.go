@@ -17,7 +17,7 @@ type requestLog struct {
 	errorKind string
 	errorCode string
 	waited    time.Duration
-	// replayed says that the request was sent once more after a 401.
+	// replayed says that the request was sent once more after the LLM refused its token.
 	replayed bool
 }
 

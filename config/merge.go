@@ -39,8 +39,8 @@ func (p Providers) Add(others Providers) error {
 // Complement adds providers that are declared beside a file. One that the file
 // declares too gets the fields of both; a field that is set in both is an
 // error. Each field of token_request, place and header_up counts alone, and so does
-// each parameter and header. One that no file declares, and that names no way to
-// a token itself, is an error that suggests the names in the files.
+// each parameter and header. One that no file declares, and that has no token_url, preset
+// or source of its own, is an error that suggests the names in the files.
 func (p Providers) Complement(others Providers) error {
 	var errs []error
 	declared := sorted(p)

@@ -35,8 +35,8 @@ type request struct {
 // requests are token requests by the name of their provider.
 type requests map[string]*request
 
-// request makes the token request of a provider whose preset is filled in. Values that
-// cannot be parsed are among the faults, and missing.
+// request makes the token request of a provider whose preset is filled in. A value that
+// cannot be parsed is reported as a fault and left nil.
 func (p *Provider) request(f *faults, environment Environment, all requests) *request {
 	environment = environment.complete()
 	r := &request{provider: p, name: f.name, all: all}

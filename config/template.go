@@ -59,7 +59,7 @@ const (
 
 	partJWT            partKind = "jwt"
 	partKeyFingerprint partKind = "key_fingerprint"
-	// partVar is a variable of a preset; Expand puts its value in its place.
+	// partVar is a variable of a preset; Resolve puts its value in its place (expand.go).
 	partVar partKind = "var"
 	// wordJSON is written for a partFile with a member.
 	wordJSON = "json"

@@ -149,7 +149,7 @@ func checkHeaderNames(f *faults, field string, headers map[string][]Template) []
 	return names
 }
 
-// validateLimits is for limits that were not read from JSON, too.
+// validateLimits also checks limits that did not come from JSON.
 func (p *Provider) validateLimits(f *faults) {
 	if timeout := time.Duration(p.TokenRequest.Timeout); timeout < 0 || timeout > maxTimeout {
 		f.add("token_request.timeout", "must be above 0 and at most 5m")

@@ -35,7 +35,7 @@ const (
 	holdMargin = 4 * time.Second
 )
 
-// A claim is the own one.
+// A claim is this instance's own claim.
 type claim struct {
 	claims *claims
 	terms  claimTerms
@@ -52,7 +52,8 @@ type claim struct {
 // errClaimed means that another instance is asking.
 var errClaimed = errors.New("another instance is asking")
 
-// The own claim waits among higher ones for those who come later to withdraw.
+// contentionTime is how long a claim with the lowest name waits for the others to
+// withdraw.
 const contentionTime = 1500 * time.Millisecond
 
 // acquire claims the folder in which nobody was asking before, and gives what it holds

@@ -59,8 +59,8 @@ const (
 	// claimMargin is what a claim for a refresh token promises beyond the time-out of
 	// the token request.
 	claimMargin = 5 * time.Second
-	// absenceMargin is how much longer than its own promise an instance stays away
-	// whose request had no answer: another one may go on meanwhile.
+	// After a request without an answer an instance stays away for its promise plus
+	// absenceMargin, so that another one may go on meanwhile.
 	absenceMargin, absenceLimit = 5 * time.Second, 5 * time.Minute
 	// silence is how long another instance is waited for without a line in the log.
 	silence = 3 * time.Second

@@ -8,7 +8,7 @@
 // the token ends, and a memory of failures that spares the server.
 //
 // The files of a Client are client.go, request.go, response.go and what these read
-// (content.go, token_response.go, lifetime.go, failure.go); assertion.go and key.go sign.
+// (content.go, token_response.go, lifetime.go, failure.go); assertion.go and signing_key.go sign.
 // Those of a Manager are manager.go, flight.go, attempt.go, backoff.go and suspect.go.
 // SharedStorage (storage.go) is what instances share: claims.go and claim.go keep them
 // from asking at the same time, custody*.go keep a refresh token that is replaced, and

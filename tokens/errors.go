@@ -35,7 +35,7 @@ const (
 	CodeStorageUnavailable = "token_storage_unavailable"
 )
 
-// ErrNotBound is what a Manager answers that no configuration has been bound to.
+// ErrNotBound is the error of a Manager that has no Binding yet.
 var ErrNotBound = errors.New("no configuration is loaded for this provider")
 
 // An AuthenticationError says that no access token could be obtained. It never

@@ -18,10 +18,9 @@ type Identity struct {
 	key []byte
 }
 
-// NewIdentity derives the identity of a secret that is used for something: kind
-// keeps what is kept for different uses apart, about is all else that shapes what is
-// kept, such as the other values of a token request. Neither id nor key reveals the
-// secret, or the other.
+// NewIdentity derives an identity from a secret. kind separates different uses of one
+// secret; about is everything else that determines the stored record, such as the other
+// values of a token request. Neither the ID nor the key reveals the secret or each other.
 func NewIdentity(kind string, secret Secret, about string) (Identity, error) {
 	derived, err := hkdf.Extract(sha256.New, []byte(secret.Reveal()), []byte(kind+"\x00"+about))
 	if err != nil {

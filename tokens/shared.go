@@ -10,10 +10,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// A Shared is a Fetcher whose tokens all instances share that have the same storage
-// and the same credentials: the one that another has obtained is taken, and what is
-// obtained here is stored for the others. The storage is advice: where it is of no
-// use, or takes too long, the token is obtained all the same.
+// A Shared is a Fetcher that shares its tokens with all instances that have the same
+// storage and the same credentials: a token that another instance has obtained is taken,
+// and one that is obtained here is stored for the others. The storage is optional: if it
+// fails or is slow, the token is obtained without it.
 type Shared struct {
 	// Fetcher obtains tokens.
 	Fetcher Fetcher

@@ -34,10 +34,10 @@ func (m *Manager) Suspects(t *Token) bool {
 }
 
 // Replacement returns another token than one that an upstream has refused, or waits
-// for it as long as ctx allows. The refused one becomes suspect. It is never dropped:
-// an upstream may answer 401 for reasons of its own, so it serves until another is
-// there, and if none can be had until its end. The error is ErrRefusedTooOften, the
-// known failure, which is given at once, or one of Token's.
+// for it as long as ctx allows. The refused one becomes suspect. It is never dropped: an
+// upstream may answer 401 for reasons of its own, so the token is used until another is
+// there, or until it expires. The error is ErrRefusedTooOften, the remembered failure,
+// which is returned at once, or an error that Token can return.
 func (m *Manager) Replacement(ctx context.Context, refused *Token) (*Token, error) {
 	m.mu.Lock()
 	f, err := m.replace(refused, false)
