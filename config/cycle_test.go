@@ -26,7 +26,7 @@ func TestProvidersThatNeedEachOthersTokensAreRefused(t *testing.T) {
 	}{
 		"no tokens":                       {map[string][]string{"a": nil, "b": nil}, nil},
 		"a chain":                         {map[string][]string{"a": {"b"}, "b": {"c"}, "c": nil}, nil},
-		"a rhombus is no circle":          {map[string][]string{"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": nil}, nil},
+		"a rhombus is not a circle":       {map[string][]string{"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": nil}, nil},
 		"the same token twice":            {map[string][]string{"a": {"b", "b"}, "b": nil}, nil},
 		"itself":                          {map[string][]string{"a": {"a"}}, []string{"provider a: token_request.params.x0: the providers need each other's tokens: a → a"}},
 		"two":                             {map[string][]string{"a": {"b"}, "b": {"a"}}, []string{"provider b: token_request.params.x0: the providers need each other's tokens: a → b → a"}},

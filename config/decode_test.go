@@ -64,7 +64,7 @@ func TestAFieldOfAnotherTypeIsRefused(t *testing.T) {
 		"an object as source":                     {`"source":{"file":"CANARY"}`, "source", text + "an object"},
 		"a string as jwt":                         {`"jwt":"CANARY"`, "jwt", object + "a string"},
 		"a list as alg":                           {`"jwt":{"alg":["CANARY"]}`, "jwt.alg", text + "a list"},
-		"a JSON Web Key that is no string":        {`"jwt":{"key":{"kty":"CANARY"}}`, "jwt.key", text + "an object"},
+		"a JSON Web Key that is not a string":     {`"jwt":{"key":{"kty":"CANARY"}}`, "jwt.key", text + "an object"},
 		"a string as x5c":                         {`"jwt":{"x5c":"CANARY"}`, "jwt.x5c", "must be true or false, not a string"},
 		"a list as claims":                        {`"jwt":{"claims":["CANARY"]}`, "jwt.claims", object + "a list"},
 		"a number as a header of the JWT":         {`"jwt":{"header":{"a":1}}`, "jwt.header.a", text + "a number"},

@@ -124,7 +124,7 @@ type faults struct {
 	name     string
 	errs     []error
 	// partial says that another declaration may add to this one: what is missing
-	// is no fault yet.
+	// is not a fault yet.
 	partial bool
 }
 

@@ -122,7 +122,7 @@ func TestAGETRequestHoldsNothingThatMustNotBeSentTwice(t *testing.T) {
 	}
 }
 
-// A file of several clients is no reason to share a token.
+// Several clients in one file must not share a token.
 func TestMembersOfOneFileAreDifferentClients(t *testing.T) {
 	path := writeFile(t, `{"a":{"id":"1","token":"1"},"b":{"id":"2","token":"2"}}`)
 	of := func(member string) Providers {

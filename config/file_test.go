@@ -108,7 +108,7 @@ func TestAFileOfAWrongShapeIsRefused(t *testing.T) {
 		"a provider without a name":        {`{"oauth2_providers":{"":{"client_id":"CANARY"}}}`, "", "oauth2_providers", 1, 22, "a provider has no name"},
 		"a provider that is there twice":   {"{\"oauth2_providers\":{\"p\":{},\n \"p\":{}}}", "p", "", 2, 2, "is declared twice"},
 		"a field of another type":          {fileWith("\n\t\"scope\": [\"CANARY\"]"), "p", "scope", 2, 11, "must be a string, not a list"},
-		"a field that there is not":        {fileWith("\n\"audience\":\"CANARY\""), "p", "audience", 2, 1, "unknown field"},
+		"an unknown field":                 {fileWith("\n\"audience\":\"CANARY\""), "p", "audience", 2, 1, "unknown field"},
 		"a field of another type, umlauts": {fileWith(`"client_id":"äöü","scope":4`), "p", "scope", 1, 53, "not a number"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,7 +21,7 @@ func fingerprintOf(t *testing.T, all Providers, environment Environment) string 
 		t.Fatal(err)
 	}
 	if len(sum) != 64 || strings.Trim(sum, "0123456789abcdef") != "" {
-		t.Fatalf("%q is no hash", sum)
+		t.Fatalf("%q is not a hash", sum)
 	}
 	return sum
 }
@@ -287,7 +287,7 @@ func TestADigestIsThatOfFilesAlone(t *testing.T) {
 	p := valid(t, `"scope":"{env.ID}","token_request":{"params":{"a":"{uuid}"}}`)
 	digest := Providers{"p": p}.secretsDigest("p", testEnvironment())
 	if sum := digest(); sum != digest() || sum != (Providers{"p": valid(t, "")}).secretsDigest("p", testEnvironment())() {
-		t.Error("what is no file changes the digest")
+		t.Error("a value outside of files changes the digest")
 	}
 }
 

@@ -88,7 +88,7 @@ func FuzzParseFile(f *testing.F) {
 		var outer, declared map[string]json.RawMessage
 		if err == nil {
 			if err := json.Unmarshal(content, &outer); err != nil {
-				t.Fatalf("what is no JSON is accepted: %v", err)
+				t.Fatalf("invalid JSON is accepted: %v", err)
 			}
 			if err := json.Unmarshal(outer[providersKey], &declared); err != nil {
 				t.Fatalf("what are no providers is accepted: %v", err)

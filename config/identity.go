@@ -18,7 +18,7 @@ import (
 // It is derived from the client_secret, the key that signs, a secret of HS256 too,
 // and the configured refresh token, from those that are there. A parameter counts as
 // a value, not as a secret, even if it is a password: nothing says which one is. A
-// value that holds {token.PROVIDER} or {jwt} is no secret either: these change.
+// value that holds {token.PROVIDER} or {jwt} is not a secret either: these change.
 func (r *request) identity(ctx context.Context) (tokens.Identity, error) {
 	secret, err := r.secret(ctx)
 	if err != nil {

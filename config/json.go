@@ -40,7 +40,7 @@ const (
 	kindList    nodeKind = "a list"
 )
 
-// A syntaxError is a place at which a document is no JSON.
+// A syntaxError is a place where a document is not valid JSON.
 type syntaxError struct {
 	offset int
 	err    error

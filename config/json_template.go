@@ -155,7 +155,7 @@ func newStructure(t JSONTemplate, read func(parse func() ([]part, error)) *value
 		return v
 	})
 	nameValues("", s.root)
-	// An empty string is part of the shape, for it is no value.
+	// An empty string is part of the shape: it holds no value.
 	s.shape = string(marshal(mapStrings(t.decode(), func(text string) any { return text != "" })))
 	return s
 }

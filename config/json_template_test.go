@@ -16,17 +16,17 @@ import (
 func TestABodyIsRendered(t *testing.T) {
 	environment := with(testEnvironment(), map[string]string{"ODD": "\"\\{env.ID}\n<\u2028"})
 	for name, test := range map[string]struct{ fields, want string }{
-		"strings hold placeholders, at any depth":    {`"body":{"a":{"b":[["x{env.ID}"],{"c":"{token_url}"}]}}`, `{"a":{"b":[["xid-of-env"],{"c":"https://idp.example.com/t"}]}}`},
-		"what is no string stays as it is written":   {`"body":{"a":[12345678901234567890,1.50,-0,1e400,true,null,{},[]]}`, `{"a":[12345678901234567890,1.50,-0,1e400,true,null,{},[]]}`},
-		"{now} and {now_ms} are numbers":             {`"body":{"a":"{now}","b":["{now_ms}"],"c":"{now}s"}`, `{"a":1700000000,"b":[1700000000123],"c":"1700000000s"}`},
-		"a value with quotes, a brace and a newline": {`"body":{"a":"{env.ODD}"}`, `{"a":"\"\\{env.ID}\n\u003c\u2028"}`},
-		"an escaped brace is a brace":                {`"body":{"a":"\\{now}","b":"x\\{"}`, `{"a":"{now}","b":"x{"}`},
-		"an empty string stays":                      {`"body":{"a":"","b":[""]}`, `{"a":"","b":[""]}`},
-		"parameters stand beside it":                 {`"body":{"a":{"b":1}},"params":{"c":"{uuid}"}`, `{"a":{"b":1},"c":"00000000-0000-4000-8000-000000000000"}`},
-		"parameters alone":                           {`"encoding":"json","params":{"c":"\"\\"}`, `{"c":"\"\\"}`},
-		"an empty one":                               {`"body":{}`, `{}`},
-		"the token of another provider":              {`"body":{"a":"{token.q}"}`, `{"a":"token-of-q"}`},
-		"os.environ/":                                {`"body":{"a":["os.environ/ID","x os.environ/ID"]}`, `{"a":["id-of-env","x os.environ/ID"]}`},
+		"strings hold placeholders, at any depth":     {`"body":{"a":{"b":[["x{env.ID}"],{"c":"{token_url}"}]}}`, `{"a":{"b":[["xid-of-env"],{"c":"https://idp.example.com/t"}]}}`},
+		"what is not a string stays as it is written": {`"body":{"a":[12345678901234567890,1.50,-0,1e400,true,null,{},[]]}`, `{"a":[12345678901234567890,1.50,-0,1e400,true,null,{},[]]}`},
+		"{now} and {now_ms} are numbers":              {`"body":{"a":"{now}","b":["{now_ms}"],"c":"{now}s"}`, `{"a":1700000000,"b":[1700000000123],"c":"1700000000s"}`},
+		"a value with quotes, a brace and a newline":  {`"body":{"a":"{env.ODD}"}`, `{"a":"\"\\{env.ID}\n\u003c\u2028"}`},
+		"an escaped brace is a brace":                 {`"body":{"a":"\\{now}","b":"x\\{"}`, `{"a":"{now}","b":"x{"}`},
+		"an empty string stays":                       {`"body":{"a":"","b":[""]}`, `{"a":"","b":[""]}`},
+		"parameters stand beside it":                  {`"body":{"a":{"b":1}},"params":{"c":"{uuid}"}`, `{"a":{"b":1},"c":"00000000-0000-4000-8000-000000000000"}`},
+		"parameters alone":                            {`"encoding":"json","params":{"c":"\"\\"}`, `{"c":"\"\\"}`},
+		"an empty one":                                {`"body":{}`, `{}`},
+		"the token of another provider":               {`"body":{"a":"{token.q}"}`, `{"a":"token-of-q"}`},
+		"os.environ/":                                 {`"body":{"a":["os.environ/ID","x os.environ/ID"]}`, `{"a":["id-of-env","x os.environ/ID"]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			providers, err := native(t, `"token_url":"https://idp.example.com/t","auth_method":"none","grant_type":"none","token_request":{`+test.fields+`}`)

@@ -80,7 +80,7 @@ func readValueFile(path string) (string, error) {
 }
 
 // readMember reads a member of a JSON file, such as the key file of a service
-// account. A member that is no string is its JSON text.
+// account. A member that is not a string is read as its JSON text.
 func readMember(path, member string) (string, error) {
 	content, err := readRegular(path)
 	if err != nil {

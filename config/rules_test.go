@@ -26,7 +26,7 @@ func TestProviderNames(t *testing.T) {
 		"a brace, as in a placeholder":   {"{env.CANARY}", "may only hold letters"},
 		"a letter that is not ASCII":     {"CANARY-ä", "may only hold letters"},
 		"a letter that only looks like":  {"CANARY\u0430", "may only hold letters"},
-		"a byte that is no character":    {"CANARY\xff", "may only hold letters"},
+		"a byte that is not a character": {"CANARY\xff", "may only hold letters"},
 		"a backslash":                    {`CANARY\b`, "may only hold letters"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -156,29 +156,29 @@ func TestAnHTTPTokenURLIsWarnedAboutUnlessItIsLoopback(t *testing.T) {
 
 func TestScopes(t *testing.T) {
 	for name, test := range map[string]struct{ scope, want string }{
-		"no scope":                      {"", ""},
-		"one scope":                     {"read", ""},
-		"two scopes":                    {"read write", ""},
-		"a comma is part of a scope":    {"read,write", ""},
-		"a URL":                         {"api://x/.default", ""},
-		"all printable characters":      {"!#$%&'()*+,-./09:;<=>?@AZ[]^_`az|}~", ""},
-		"two spaces":                    {"read  CANARY", "holds an empty value"},
-		"two spaces alone":              {"  ", "holds an empty value"},
-		"one space alone":               {" ", "holds an empty value"},
-		"a space before":                {" CANARY", "holds an empty value"},
-		"a space behind":                {"CANARY ", "holds an empty value"},
-		"a tab":                         {"\t", "a character that no scope may have"},
-		"a tab between scopes":          {"read\tCANARY", "a character that no scope may have"},
-		"a line break":                  {"read\nCANARY", "a character that no scope may have"},
-		"a line break at the end":       {"CANARY\n", "a character that no scope may have"},
-		"a line break alone":            {"\n", "a character that no scope may have"},
-		"a quote":                       {`"CANARY"`, "a character that no scope may have"},
-		"a backslash":                   {`CANARY\x`, "a character that no scope may have"},
-		"a letter that is not ASCII":    {"CANARYä", "a character that no scope may have"},
-		"a control character":           {"CANARY\x7f", "a character that no scope may have"},
-		"a byte that is no character":   {"CANARY\xff", "a character that no scope may have"},
-		"a NUL byte":                    {"CANARY\x00", "a character that no scope may have"},
-		"a scope in a variable, quoted": {"{env.SCOPE}", "a character that no scope may have"},
+		"no scope":                       {"", ""},
+		"one scope":                      {"read", ""},
+		"two scopes":                     {"read write", ""},
+		"a comma is part of a scope":     {"read,write", ""},
+		"a URL":                          {"api://x/.default", ""},
+		"all printable characters":       {"!#$%&'()*+,-./09:;<=>?@AZ[]^_`az|}~", ""},
+		"two spaces":                     {"read  CANARY", "holds an empty value"},
+		"two spaces alone":               {"  ", "holds an empty value"},
+		"one space alone":                {" ", "holds an empty value"},
+		"a space before":                 {" CANARY", "holds an empty value"},
+		"a space behind":                 {"CANARY ", "holds an empty value"},
+		"a tab":                          {"\t", "a character that no scope may have"},
+		"a tab between scopes":           {"read\tCANARY", "a character that no scope may have"},
+		"a line break":                   {"read\nCANARY", "a character that no scope may have"},
+		"a line break at the end":        {"CANARY\n", "a character that no scope may have"},
+		"a line break alone":             {"\n", "a character that no scope may have"},
+		"a quote":                        {`"CANARY"`, "a character that no scope may have"},
+		"a backslash":                    {`CANARY\x`, "a character that no scope may have"},
+		"a letter that is not ASCII":     {"CANARYä", "a character that no scope may have"},
+		"a control character":            {"CANARY\x7f", "a character that no scope may have"},
+		"a byte that is not a character": {"CANARY\xff", "a character that no scope may have"},
+		"a NUL byte":                     {"CANARY\x00", "a character that no scope may have"},
+		"a scope in a variable, quoted":  {"{env.SCOPE}", "a character that no scope may have"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			environment := testEnvironment()
@@ -204,7 +204,7 @@ func TestHeaderNames(t *testing.T) {
 	}
 	for _, name := range []string{"", " ", "X Y", "X:", "X\n", "Xä", "X\xff", "X/Y", "(X)", "X{Y}", `"X"`, "X,Y", "X\x00"} {
 		if IsHeaderName(name) {
-			t.Errorf("%q is no header's name", name)
+			t.Errorf("%q is not the name of a header", name)
 		}
 	}
 }
@@ -217,7 +217,7 @@ func TestHeaderValues(t *testing.T) {
 	}
 	for _, value := range []string{"a\r\nX: y", "a\n", "\r", "\x00", "\x7f", "\x1b"} {
 		if checkHeaderValue(value) == nil {
-			t.Errorf("%q is no header's value", value)
+			t.Errorf("%q is not the value of a header", value)
 		}
 	}
 }

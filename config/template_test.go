@@ -30,7 +30,7 @@ func TestTemplate(t *testing.T) {
 		"a file is read without its newline":           {`{file.` + file + `}`, "of file"},
 		"a member of a JSON file":                      {`{json.` + account + `#a.b}`, "of member"},
 		"a member of a list, and text":                 {`x{json.` + account + `#c.1}y`, "xtwoy"},
-		"a member that is no string is its JSON":       {`{json.` + account + `#c}{json.` + account + `#d}`, `["one","two"]false`},
+		"a member that is not a string is its JSON":    {`{json.` + account + `#c}{json.` + account + `#d}`, `["one","two"]false`},
 		"a variable in a path":                         {`{file.{env.FOLDER}/value}`, "of file"},
 		"a variable in the path of a JSON file":        {`{json.{env.FOLDER}/account.json#a.b}`, "of member"},
 		"variables within text and paths":              {`{env.ID}{file.{env.FOLDER}/{env.VALUE}}{env.ID}`, "id-of-envof fileid-of-env"},

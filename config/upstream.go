@@ -45,7 +45,7 @@ type BaseURLs struct {
 	// Models are those of models, by the name that clients use.
 	Models map[string]*BaseURL
 
-	// any is that of AnyModel, listed the models that have a name of their own.
+	// any is the base URL of AnyModel, listed the models that are listed by name.
 	any    *BaseURL
 	listed map[string]bool
 }
@@ -105,7 +105,7 @@ func (p *Provider) resolveBaseURL(name, field string, t Template, environment En
 		return nil, p.misconfigured(name, field, err)
 	}
 	if segments == nil {
-		return nil, nil //nolint:nilnil // no base URL is no error
+		return nil, nil //nolint:nilnil // a missing base URL is allowed
 	}
 	base := &BaseURL{segments: segments}
 	if err := base.check(); err != nil {

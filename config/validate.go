@@ -127,7 +127,7 @@ func (p *Provider) completeCertificate(f *faults, r *request) {
 	}
 }
 
-// checkHeaderNames looks for names that cannot be set, and gives the canonical
+// checkHeaderNames looks for names that cannot be set, and returns the canonical
 // ones that can. A wrong name is not repeated: it may be a header with its value.
 func checkHeaderNames(f *faults, field string, headers map[string][]Template) []string {
 	var names []string

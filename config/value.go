@@ -52,7 +52,7 @@ func (p *Provider) value(f *faults, environment Environment, field string, parse
 }
 
 // Read reads the value anew. The error is a *ConfigurationError that wraps
-// ErrUnresolvedReference where a variable or a file gives nothing, a
+// ErrUnresolvedReference where a variable or a file is unusable, a
 // *ConfigurationError or *ValidationError where what was read breaks a rule,
 // and the other provider's own error where {token.PROVIDER} fails.
 func (v *value) Read(ctx context.Context) (tokens.Secret, error) {
