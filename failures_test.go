@@ -220,11 +220,11 @@ func TestWhatCannotBeSentSaysWhoMustAct(t *testing.T) {
 		status     int
 		code, says string
 	}{
-		"a body over a limit of Caddy's":      {&http.MaxBytesError{Limit: 1}, 413, "body_too_large", "larger"},
-		"a body that breaks off":              {io.ErrUnexpectedEOF, 400, "invalid_body", "could not be read to its end"},
-		"a body that went elsewhere":          {fmt.Errorf("x: %w", message.ErrSent), 502, "upstream_error", "sent before"},
-		"a body that was let go":              {message.ErrLetGo, 502, "upstream_error", "let go when the LLM answered"},
-		"a body for which there is no memory": {message.ErrOverloaded, 503, "overloaded", "held_bodies"},
+		"a body over a limit of Caddy's":    {&http.MaxBytesError{Limit: 1}, 413, "body_too_large", "larger"},
+		"a body that breaks off":            {io.ErrUnexpectedEOF, 400, "invalid_body", "could not be read to its end"},
+		"a body that went elsewhere":        {fmt.Errorf("x: %w", message.ErrSent), 502, "upstream_error", "sent before"},
+		"a body that was let go":            {message.ErrLetGo, 502, "upstream_error", "let go when the LLM answered"},
+		"a body that memory is lacking for": {message.ErrOverloaded, 503, "overloaded", "held_bodies"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, ok := errors.AsType[*problem](requestProblem(test.err))

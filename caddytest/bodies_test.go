@@ -175,10 +175,10 @@ func TestChunksOfOneByteArriveAsTheSameBody(t *testing.T) {
 	g := corpSite{auth: auth, upstream: up.address(), directive: gatewayKey + "default_provider corp"}.start(t)
 	body := sized(5000)
 	for name, test := range map[string]struct{ sent, want string }{
-		"JSON":                   {body, withoutPrefix(body)},
-		"JSON behind spaces":     {strings.Repeat(" ", 5000) + body, strings.Repeat(" ", 5000) + withoutPrefix(body)},
-		"no JSON":                {strings.Repeat("RIFF", 1000), strings.Repeat("RIFF", 1000)},
-		"JSON that is no object": {"[" + body + "]", "[" + body + "]"},
+		"JSON":                       {body, withoutPrefix(body)},
+		"JSON behind spaces":         {strings.Repeat(" ", 5000) + body, strings.Repeat(" ", 5000) + withoutPrefix(body)},
+		"no JSON":                    {strings.Repeat("RIFF", 1000), strings.Repeat("RIFF", 1000)},
+		"JSON that is not an object": {"[" + body + "]", "[" + body + "]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g.flood(t, "Transfer-Encoding: chunked", chunks(test.sent, 1)).wantStatus(t, http.StatusOK)

@@ -54,16 +54,16 @@ func TestCompressedBodiesAreForwardedDecoded(t *testing.T) {
 	form := "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ncorp/x\r\n--b--\r\n"
 	const formType = "multipart/form-data; boundary=b"
 	for name, test := range map[string]struct{ encoding, sent, want, contentType string }{
-		"gzip":                    {"gzip", gzipped(t, body), withoutPrefix(body), ""},
-		"GZIP":                    {"GZIP", gzipped(t, body), withoutPrefix(body), ""},
-		"x-gzip":                  {"x-gzip", gzipped(t, body), withoutPrefix(body), ""},
-		"deflate":                 {"deflate", deflated(t, body), withoutPrefix(body), ""},
-		"deflate without zlib":    {"deflate", rawDeflated(t, body), withoutPrefix(body), ""},
-		"zstd":                    {"zstd", zstandard(t, body), withoutPrefix(body), ""},
-		"identity":                {"identity", body, withoutPrefix(body), ""},
-		"a body without a model":  {"gzip", gzipped(t, plain), plain, ""},
-		"a form":                  {"gzip", gzipped(t, form), strings.Replace(form, "corp/", "", 1), formType},
-		"gzip of what is no JSON": {"gzip", gzipped(t, "RIFF"), "RIFF", "audio/wav"},
+		"gzip":                     {"gzip", gzipped(t, body), withoutPrefix(body), ""},
+		"GZIP":                     {"GZIP", gzipped(t, body), withoutPrefix(body), ""},
+		"x-gzip":                   {"x-gzip", gzipped(t, body), withoutPrefix(body), ""},
+		"deflate":                  {"deflate", deflated(t, body), withoutPrefix(body), ""},
+		"deflate without zlib":     {"deflate", rawDeflated(t, body), withoutPrefix(body), ""},
+		"zstd":                     {"zstd", zstandard(t, body), withoutPrefix(body), ""},
+		"identity":                 {"identity", body, withoutPrefix(body), ""},
+		"a body without a model":   {"gzip", gzipped(t, plain), plain, ""},
+		"a form":                   {"gzip", gzipped(t, form), strings.Replace(form, "corp/", "", 1), formType},
+		"gzip of what is not JSON": {"gzip", gzipped(t, "RIFF"), "RIFF", "audio/wav"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url("/v1/chat/completions"), strings.NewReader(test.sent))

@@ -34,7 +34,7 @@ func TestUnknownModelPassForwardsTheClientsOwnRequest(t *testing.T) {
 		body, contentType string
 		header            []string
 	}{
-		"a prefix that is no provider":    {body: chat("zzz/x")},
+		"a prefix that names no provider": {body: chat("zzz/x")},
 		"a name that begins like one":     {body: chat("corpus/x")},
 		"a provider's name in other case": {body: chat("Corp/x")},
 		"a model without a slash":         {body: chat("gpt-4o")},

@@ -90,7 +90,7 @@ func TestHeaderUpChangesNoSharedValues(t *testing.T) {
 
 func TestAWrongHeaderUpIsRefused(t *testing.T) {
 	for name, test := range map[string]struct{ headerUp, field, want string }{
-		"a name that is none":               {`"set":{"A: CANARY":["x"]}`, "header_up.set", "invalid header name"},
+		"an invalid name":                   {`"set":{"A: CANARY":["x"]}`, "header_up.set", "invalid header name"},
 		"an empty name":                     {`"add":{"":["CANARY"]}`, "header_up.add", "invalid header name"},
 		"a header of the connection":        {`"set":{"connection":["CANARY"]}`, "header_up.set.connection", "belongs to the connection"},
 		"Host":                              {`"default":{"Host":["CANARY"]}`, "header_up.default.Host", "belongs to the connection"},
@@ -106,7 +106,7 @@ func TestAWrongHeaderUpIsRefused(t *testing.T) {
 		"all headers deleted twice":         {`"delete":["**"]`, "header_up.delete", "invalid header name"},
 		"a star within":                     {`"delete":["CANARY*b"]`, "header_up.delete", "and * at its beginning or end"},
 		"two stars at the end":              {`"delete":["CANARY**"]`, "header_up.delete", "and * at its beginning or end"},
-		"a name to delete that is none":     {`"delete":["CANARY: x"]`, "header_up.delete", "invalid header name"},
+		"an invalid name to delete":         {`"delete":["CANARY: x"]`, "header_up.delete", "invalid header name"},
 		"the connection deleted":            {`"delete":["transfer-encoding"]`, "header_up.delete", "transfer-encoding belongs to the connection"},
 		"a variable that is not set":        {`"set":{"A":["CANARY{env.UNSET}"]}`, "header_up.set.A", "UNSET is not set"},
 		"a file that is missing":            {`"add":{"A":["{file./missing}"]}`, "header_up.add.A", "/missing cannot be read"},

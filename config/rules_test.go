@@ -13,7 +13,7 @@ func TestProviderNames(t *testing.T) {
 		"capitals are letters as well":   {"OpenAI", ""},
 		"a digit":                        {"7", ""},
 		"128 bytes":                      {strings.Repeat("a", 128), ""},
-		"three dots are no path":         {"...", ""},
+		"three dots are not a path":      {"...", ""},
 		"a slash":                        {"CANARY/b", "may only hold letters"},
 		"a dot":                          {".", `must not be "." or ".."`},
 		"two dots":                       {"..", `must not be "." or ".."`},

@@ -58,7 +58,7 @@ func TestAWrongProviderIsRefused(t *testing.T) {
 		"a brace in a parameter that hides": {validFields + `,"token_request":{"params":{"x=CANARY&":"{"}}`, "token_request.params.(a name of 9 bytes)", `write a literal brace as \{`},
 		"two proofs of identity":            {validFields + `,"token_request":{"params":{"client_assertion":"CANARY"}}`, "token_request.params.client_assertion", "a second time; set auth_method none"},
 
-		"a header that is none":                 {validFields + `,"token_request":{"headers":{"X: CANARY":["x"]}}`, "token_request.headers", "invalid header name"},
+		"an invalid header name":                {validFields + `,"token_request":{"headers":{"X: CANARY":["x"]}}`, "token_request.headers", "invalid header name"},
 		"a header of the connection":            {validFields + `,"token_request":{"headers":{"host":["CANARY"]}}`, "token_request.headers.host", "belongs to the connection"},
 		"a header in two spellings":             {validFields + `,"token_request":{"headers":{"X-A":["CANARY"],"x-a":["CANARY"]}}`, "token_request.headers.x-a", "is set twice, in different spellings"},
 		"a header without a value":              {validFields + `,"token_request":{"headers":{"X-A":[]}}`, "token_request.headers.X-A", "has no value"},

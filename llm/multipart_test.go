@@ -42,7 +42,7 @@ func TestFindFormModel(t *testing.T) {
 		{"no CRLF at the end", strings.TrimSuffix(form(model), "\r\n"), "corp/whisper-1", ""},
 		{"no model", form(file("file", "a.jsonl", "{}"), field("purpose", "batch")), "", ""},
 		{"no part at all", "--" + testBoundary + "--\r\n", "", ""},
-		{"a case variant alone is no model", form(field("Model", "b/y")), "", ""},
+		{"a case variant alone is not a model", form(field("Model", "b/y")), "", ""},
 		{"a name that only begins like model", form(field("models", "b/y"), field("model[]", "b/y"), field("mode", "b/y")), "", ""},
 		{"a file's content names no model", form(file("file", "model", field("model", "b/y")), model), "corp/whisper-1", ""},
 		{"a boundary within a line is content", form(field("x", "a --"+testBoundary+"--\r\n"), model), "corp/whisper-1", ""},

@@ -17,7 +17,7 @@ func TestFindModelInQuery(t *testing.T) {
 		{"an escaped semicolon belongs to the name", "model=a/b%3Bmodel=c", "a/b;model=c", ""},
 		{"an escaped key is the same key", "%6Dode%6c=a/b", "a/b", ""},
 		{"a key of escapes only is the same key", "%6d%6f%64%65%6c=a/b", "a/b", ""},
-		{"a case variant alone is no model", "Model=a/b", "", ""},
+		{"a case variant alone is not a model", "Model=a/b", "", ""},
 		{"a key that only begins like model", "models=a&model[]=b&mode=c&model%20=d&+model=e", "", ""},
 		{"a key that cannot be unescaped", "mode%6=a/b&x%=y", "", ""},
 		{"a key of many escapes", "%6d%6f%64%65%6c%6c=a/b", "", ""},
